@@ -1,0 +1,44 @@
+import { z } from "zod";
+
+/** The declared accelerators. Units are SI throughout: FLOP/s, bytes, bytes/s, watts, seconds. */
+
+const positive = z.number().positive().finite();
+
+export const Precision = z.enum(["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "int4"]);
+export type Precision = z.infer<typeof Precision>;
+
+export const Link = z.strictObject({
+  bandwidth: positive.describe("Bytes per second and direction, per device."),
+  latency: z.number().nonnegative().finite().optional().describe("Seconds per message."),
+});
+export type Link = z.infer<typeof Link>;
+
+export const Accelerator = z
+  .strictObject({
+    name: z.string().min(1).max(64),
+    flops: z
+      .partialRecord(Precision, positive)
+      .refine((flops) => Object.keys(flops).length > 0, {
+        message: "declare the FLOP/s of at least one precision",
+      })
+      .describe("Peak FLOP/s by precision (a multiply-add is two)."),
+    memory_bytes: positive,
+    memory_bandwidth: positive.describe("Bytes per second."),
+    watts: positive.optional(),
+    price_per_hour: z.number().nonnegative().finite().optional().describe("US dollars."),
+    sparse_2_4: z.boolean().optional().describe("Multiplies 2:4 sparse weights at twice the rate."),
+    link: Link.optional().describe("The device's own interconnect, where the mix does not declare one."),
+  })
+  .describe("An accelerator of the caller's own.");
+export type Accelerator = z.infer<typeof Accelerator>;
+
+export const MixEntry = z.strictObject({
+  accelerator: z
+    .union([z.string().min(1).max(64), Accelerator])
+    .describe("A catalogue name, or the figures themselves."),
+  count: z.int().min(1).max(4096),
+  link: Link.optional(),
+});
+
+export const Mix = z.array(MixEntry).min(1).max(16).describe("The accelerators to plan for.");
+export type Mix = z.infer<typeof Mix>;

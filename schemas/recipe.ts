@@ -1,0 +1,99 @@
+import { z } from "zod";
+
+/** What to do to a model. Every field is optional: `{}` is the automatic recipe. */
+
+const ratio = z.number().gt(0).lt(1);
+
+export const Target = z
+  .strictObject({
+    size_ratio: ratio.optional().describe("Artifact bytes over upload bytes, at most."),
+    max_bytes: z.int().positive().optional().describe("Artifact bytes, at most."),
+    macs_ratio: ratio
+      .optional()
+      .describe("Multiply-accumulates of the artifact over those of the upload, at most."),
+    latency_ratio: ratio
+      .optional()
+      .describe("Measured latency of the artifact over that of the upload, at most."),
+    min_fidelity: z
+      .number()
+      .gt(0)
+      .lte(1)
+      .optional()
+      .describe("Least R² allowed on any output; 0.99 where nothing is said."),
+  })
+  .describe("The promise that the measured artifact has to keep.");
+
+export const Method = z.enum(["sparsity", "kernel_sharing", "low_rank", "channel_pruning", "quantization"]);
+
+export const Sparsity = z
+  .strictObject({
+    ratio: z.number().min(0).lt(1).optional().describe("Share of the weights to set to zero."),
+    scope: z
+      .enum(["layer", "global"])
+      .optional()
+      .describe("The ratio holds in every layer, or over the whole model by one threshold."),
+    pattern: z.enum(["unstructured", "2:4", "4:8", "block", "channel"]).optional(),
+    solver: z.enum(["magnitude", "wanda", "obs", "admm", "proximal"]).optional(),
+    regularizer: z.enum(["l1", "l0", "hoyer_square", "group_hoyer_square", "transformed_l1"]).optional(),
+    strength: z.number().positive().optional().describe("Weight λ of the regulariser."),
+  })
+  .describe("Zeros in the weights, stored sparse where that is smaller.");
+
+export const KernelSharing = z
+  .strictObject({
+    bases: z
+      .union([z.int().min(1).max(64), z.literal("auto")])
+      .optional()
+      .describe("Basis kernels d per layer, or by energy."),
+    energy: z
+      .number()
+      .gt(0)
+      .lte(1)
+      .optional()
+      .describe("Share of ‖W‖² that the basis has to keep when bases is auto."),
+    share: z.enum(["layer", "stage"]).optional(),
+  })
+  .describe("PENNI: k×k convolutions as a few basis kernels and a 1×1 convolution of coefficients.");
+
+export const LowRank = z.strictObject({
+  rank: z.int().positive().optional(),
+  energy: z.number().gt(0).lte(1).optional(),
+});
+
+export const Quantization = z.strictObject({ weights: z.enum(["int8", "int4", "fp16"]) });
+
+export const Tune = z.strictObject({
+  epochs: z.int().positive().max(1000).optional(),
+  steps: z.int().positive().max(1_000_000).optional(),
+  loss: z.enum(["distillation", "cross_entropy"]).optional(),
+});
+
+export const LayerOverride = z.strictObject({
+  skip: z.boolean().optional().describe("Leave the layer as it is."),
+  sparsity: Sparsity.optional(),
+  kernel_sharing: KernelSharing.optional(),
+  low_rank: LowRank.optional(),
+  quantization: Quantization.optional(),
+});
+
+export const Recipe = z
+  .strictObject({
+    target: Target.optional(),
+    methods: z
+      .array(Method)
+      .max(5)
+      .optional()
+      .describe("Methods that may be used; all of them where nothing is said, none for []."),
+    sparsity: Sparsity.optional(),
+    kernel_sharing: KernelSharing.optional(),
+    low_rank: LowRank.optional(),
+    quantization: Quantization.optional(),
+    tune: Tune.optional(),
+    layers: z
+      .record(z.string().max(512), LayerOverride)
+      .optional()
+      .describe("Overrides by layer name or glob."),
+  })
+  .describe("What to do; {} lets Hone choose per layer under the fidelity guard.");
+
+export type Recipe = z.infer<typeof Recipe>;

@@ -1,0 +1,48 @@
+/**
+ * Where bytes come from: memory, an R2 object, a file on disk. Everything above reads models through this
+ * interface only, by range, so that no model has to fit in memory.
+ */
+export interface ByteSource {
+  /** Length of the whole in bytes. */
+  readonly size: number;
+  /**
+   * The bytes [offset, offset + length). Never shorter.
+   * @throws RangeError when the range is not inside [0, size].
+   */
+  read(offset: number, length: number): Promise<Uint8Array>;
+}
+
+/** A contiguous range of a source that has not been read. */
+export interface Span {
+  readonly source: ByteSource;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Bytes at hand, or a range that can be read when needed. */
+export type Bytes = Uint8Array | Span;
+
+/** A source over bytes that are already in memory; ranges are views, not copies. */
+export function bytesSource(bytes: Uint8Array): ByteSource {
+  return {
+    size: bytes.byteLength,
+    async read(offset, length) {
+      if (offset < 0 || length < 0 || offset + length > bytes.byteLength) {
+        throw new RangeError(
+          `bytes ${offset}..${offset + length} lie outside a source of ${bytes.byteLength}`,
+        );
+      }
+      return bytes.subarray(offset, offset + length);
+    },
+  };
+}
+
+/** Number of bytes, whether they are at hand or not. */
+export function byteLength(bytes: Bytes): number {
+  return bytes instanceof Uint8Array ? bytes.byteLength : bytes.length;
+}
+
+/** The bytes themselves, reading the span when they are not at hand. */
+export async function load(bytes: Bytes): Promise<Uint8Array> {
+  return bytes instanceof Uint8Array ? bytes : bytes.source.read(bytes.offset, bytes.length);
+}
