@@ -1,5 +1,6 @@
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-pool-workers";
 import { defineConfig } from "vitest/config";
+import { RECOGNISER } from "./test/runtime/same-bits.ts";
 
 /**
  * Two projects: `*.workerd.test.ts` run inside workerd with real D1, R2, Queues and Workflows; every other
@@ -22,7 +23,10 @@ export default defineConfig({
         plugins: [
           cloudflareTest(async () => ({
             wrangler: { configPath: "./wrangler.toml" },
-            miniflare: { bindings: { TEST_MIGRATIONS: await readD1Migrations("./migrations") } },
+            miniflare: {
+              bindings: { TEST_MIGRATIONS: await readD1Migrations("./migrations") },
+              dataBlobBindings: { OCR_RECOGNISER: RECOGNISER },
+            },
           })),
         ],
         test: {

@@ -20,6 +20,8 @@ export interface Runtime {
 export interface LoadOptions {
   /** Graph optimisation as users have it ("all"), or none, for comparing values that the file itself computes. */
   readonly optimization?: "all" | "none";
+  /** "lean" runs slower in about half the heap (PLATFORM.md has the figures); the numbers are the same values. */
+  readonly memory?: "lean";
 }
 
 export interface Session {

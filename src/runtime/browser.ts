@@ -1,0 +1,17 @@
+import * as ort from "onnxruntime-web/wasm";
+import { loadSession } from "./ort-session.ts";
+import type { Runtime } from "./runtime.ts";
+
+/**
+ * onnxruntime-web in a page, on one WASM thread as everywhere else.
+ * @param wasmUrl where the page's server has `ort-wasm-simd-threaded.wasm` of the same version.
+ */
+export async function browserRuntime(wasmUrl: string): Promise<Runtime> {
+  ort.env.wasm.wasmPaths = { wasm: wasmUrl };
+  ort.env.wasm.numThreads = 1;
+  ort.env.wasm.proxy = false;
+  return {
+    name: `onnxruntime-web ${ort.env.versions.web} (wasm, browser)`,
+    load: (model, options) => loadSession(ort, model, options),
+  };
+}

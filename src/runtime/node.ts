@@ -1,0 +1,34 @@
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import * as ort from "onnxruntime-web/wasm";
+import { RuntimeInitError } from "./errors.ts";
+import { loadSession } from "./ort-session.ts";
+import type { Runtime } from "./runtime.ts";
+
+/**
+ * onnxruntime-web in Node: the same WASM bytes on one thread as in workerd and in browsers, so that results agree
+ * bit for bit (onnxruntime-node has other kernels and rounds differently).
+ *
+ * The WASM heap grows and never shrinks, and belongs to the process. A host that wants it back after a large
+ * model runs the work in a `worker_threads` Worker and ends that.
+ * @throws RuntimeInitError when the WASM file cannot be read.
+ */
+export async function nodeRuntime(): Promise<Runtime> {
+  if (ort.env.wasm.wasmBinary === undefined) {
+    try {
+      const path = createRequire(import.meta.url).resolve("onnxruntime-web/ort-wasm-simd-threaded.wasm");
+      const wasm = await readFile(path);
+      ort.env.wasm.wasmBinary = wasm.buffer.slice(wasm.byteOffset, wasm.byteOffset + wasm.byteLength);
+    } catch (error) {
+      throw new RuntimeInitError("the WASM file of onnxruntime-web cannot be read; run npm ci", {
+        cause: error,
+      });
+    }
+    ort.env.wasm.numThreads = 1;
+    ort.env.wasm.proxy = false;
+  }
+  return {
+    name: `onnxruntime-web ${ort.env.versions.web} (wasm, node)`,
+    load: (model, options) => loadSession(ort, model, options),
+  };
+}

@@ -1,0 +1,126 @@
+import type { InferenceSession, Tensor, TensorConstructor } from "onnxruntime-web/wasm";
+import { DataType, dataTypeName } from "../onnx/data-type.ts";
+import { elementCount, type TensorArray, type TensorValue } from "../onnx/tensor-value.ts";
+import { RuntimeLoadError, RuntimeRunError } from "./errors.ts";
+import type { Feeds, LoadOptions, Session } from "./runtime.ts";
+
+/** What the hosts share: the two constructors of onnxruntime-web, however it was loaded. */
+export interface Ort {
+  readonly InferenceSession: {
+    create(model: Uint8Array, options: InferenceSession.SessionOptions): Promise<InferenceSession>;
+  };
+  readonly Tensor: TensorConstructor;
+}
+
+/** Severity "fatal": whatever goes wrong is thrown with its message, so nothing is printed as well. */
+const SILENT = 4;
+
+/**
+ * Loads a model into onnxruntime-web.
+ * @throws RuntimeLoadError with the runtime's own message when it refuses the model.
+ */
+export async function loadSession(ort: Ort, model: Uint8Array, options: LoadOptions = {}): Promise<Session> {
+  let session: InferenceSession;
+  try {
+    session = await ort.InferenceSession.create(model, sessionOptions(options));
+  } catch (error) {
+    throw new RuntimeLoadError(`onnxruntime-web refuses the model: ${messageOf(error)}`, { cause: error });
+  }
+  const fetches = session.outputMetadata.filter((output) => output.isTensor).map((output) => output.name);
+  return {
+    inputNames: session.inputNames,
+    outputNames: fetches,
+    async run(feeds) {
+      const results = await attempt(() => session.run(toTensors(ort, feeds), fetches));
+      return Object.fromEntries(fetches.map((name) => [name, fromTensor(results[name]!)]));
+    },
+    async release() {
+      await attempt(() => session.release());
+    },
+  };
+}
+
+/**
+ * `lean` costs speed and saves heap: no arena that doubles as it grows, no memory pattern, and no packed copy of
+ * each matrix beside the matrix.
+ */
+function sessionOptions(options: LoadOptions): InferenceSession.SessionOptions {
+  return {
+    executionProviders: ["wasm"],
+    graphOptimizationLevel: options.optimization === "none" ? "disabled" : "all",
+    logSeverityLevel: SILENT,
+    ...(options.memory === "lean"
+      ? {
+          enableCpuMemArena: false,
+          enableMemPattern: false,
+          extra: { session: { disable_prepacking: "1" } },
+        }
+      : {}),
+  };
+}
+
+async function attempt<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof RuntimeRunError) throw error;
+    throw new RuntimeRunError(`onnxruntime-web fails on these inputs: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** ORT's WASM build throws strings, numbers (a C++ exception's pointer) and errors. */
+function messageOf(error: unknown): string {
+  if (error instanceof Error) return error.message;
+  return typeof error === "number" ? `C++ exception ${error}, most often out of memory` : String(error);
+}
+
+const ORT_TYPES: ReadonlyMap<number, Tensor.Type> = new Map<number, Tensor.Type>([
+  [DataType.FLOAT, "float32"],
+  [DataType.UINT8, "uint8"],
+  [DataType.INT8, "int8"],
+  [DataType.UINT16, "uint16"],
+  [DataType.INT16, "int16"],
+  [DataType.INT32, "int32"],
+  [DataType.INT64, "int64"],
+  [DataType.STRING, "string"],
+  [DataType.BOOL, "bool"],
+  [DataType.FLOAT16, "float16"],
+  [DataType.DOUBLE, "float64"],
+  [DataType.UINT32, "uint32"],
+  [DataType.UINT64, "uint64"],
+]);
+const DATA_TYPES = new Map([...ORT_TYPES].map(([code, name]) => [name, code]));
+
+function toTensors(ort: Ort, feeds: Feeds): Record<string, Tensor> {
+  return Object.fromEntries(Object.entries(feeds).map(([name, value]) => [name, toTensor(ort, name, value)]));
+}
+
+function toTensor(ort: Ort, name: string, value: TensorValue): Tensor {
+  const type = ORT_TYPES.get(value.dataType);
+  if (type === undefined) {
+    throw new RuntimeRunError(
+      `input ${JSON.stringify(name)} has type ${dataTypeName(value.dataType)}, which onnxruntime-web takes no values of`,
+    );
+  }
+  if (value.data.length !== elementCount(value.dims)) {
+    throw new RuntimeRunError(
+      `input ${JSON.stringify(name)} has ${value.data.length} elements, but shape [${value.dims}]`,
+    );
+  }
+  // float16 travels as bit patterns; ort.Tensor views them as Float16Array where the host has that.
+  return new ort.Tensor(type, value.data as Tensor.DataType, value.dims);
+}
+
+function fromTensor(tensor: Tensor): TensorValue {
+  const dataType = DATA_TYPES.get(tensor.type);
+  if (dataType === undefined) throw new RuntimeRunError(`onnxruntime-web answers with type ${tensor.type}`);
+  const data = tensor.data;
+  return {
+    dataType,
+    dims: tensor.dims,
+    data:
+      tensor.type === "float16" && ArrayBuffer.isView(data)
+        ? new Uint16Array(data.buffer as ArrayBuffer, data.byteOffset, data.length)
+        : (data as TensorArray),
+  };
+}

@@ -1,0 +1,5 @@
+/** A static import of WASM, as workerd has it. */
+declare module "*.wasm" {
+  const module: WebAssembly.Module;
+  export default module;
+}
