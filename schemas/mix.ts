@@ -40,5 +40,10 @@ export const MixEntry = z.strictObject({
   link: Link.optional(),
 });
 
-export const Mix = z.array(MixEntry).min(1).max(16).describe("The accelerators to plan for.");
+export const Mix = z
+  .array(MixEntry)
+  .min(1)
+  .max(16)
+  .describe("The accelerators to plan for.")
+  .meta({ id: "Mix" });
 export type Mix = z.infer<typeof Mix>;

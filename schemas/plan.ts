@@ -71,5 +71,6 @@ export const Plan = z
       .describe("Times come from the cost model, not from the accelerators themselves."),
     notes: z.array(z.string()).describe("Assumptions, and what could not be counted."),
   })
-  .describe("A partition plan.");
+  .describe("A partition plan.")
+  .meta({ id: "Plan" });
 export type Plan = z.infer<typeof Plan>;

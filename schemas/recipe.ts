@@ -94,6 +94,7 @@ export const Recipe = z
       .optional()
       .describe("Overrides by layer name or glob."),
   })
-  .describe("What to do; {} lets Hone choose per layer under the fidelity guard.");
+  .describe("What to do; {} lets Hone choose per layer under the fidelity guard.")
+  .meta({ id: "Recipe" });
 
 export type Recipe = z.infer<typeof Recipe>;

@@ -73,5 +73,6 @@ export const Report = z
     warnings: z.array(z.string()),
     engine: z.strictObject({ version: z.string(), runtime: z.string() }),
   })
-  .describe("What was measured.");
+  .describe("What was measured.")
+  .meta({ id: "Report" });
 export type Report = z.infer<typeof Report>;

@@ -20,9 +20,14 @@ export const Problem = z
     status: z.int(),
     detail: z.string(),
     instance: z.string(),
-    errors: z.array(z.object({ pointer: z.string(), detail: z.string() })).optional(),
+    code: z.string().describe("The last part of `type`: stable, for programs."),
+    request_id: z.string(),
+    errors: z
+      .array(z.object({ pointer: z.string().describe("JSON pointer to the field."), detail: z.string() }))
+      .optional(),
   })
-  .describe("RFC 9457 problem details.");
+  .describe("RFC 9457 problem details.")
+  .meta({ id: "Problem" });
 export type Problem = z.infer<typeof Problem>;
 
 export const TensorSpec = z.object({
@@ -65,18 +70,28 @@ export const ModelResource = ModelSummary.extend({
   name: z.string().nullable(),
   sha256: z.string(),
   created_at: Timestamp,
-});
+}).meta({ id: "Model" });
 export type ModelResource = z.infer<typeof ModelResource>;
 
-export const CalibrationResource = z.object({
-  id: id("cal"),
-  object: z.literal("calibration"),
-  format: z.enum(["npz", "npy", "safetensors"]),
-  bytes: z.int(),
-  sha256: z.string(),
-  arrays: z.array(z.object({ name: z.string(), type: z.string(), shape: z.array(z.int()) })),
-  created_at: Timestamp,
-});
+/** A model in a list: without its layers, which may be megabytes. */
+export const ModelListItem = z
+  .object(ModelResource.shape)
+  .omit({ layers: true })
+  .meta({ id: "ModelListItem" });
+export type ModelListItem = z.infer<typeof ModelListItem>;
+
+export const CalibrationResource = z
+  .object({
+    id: id("cal"),
+    object: z.literal("calibration"),
+    name: z.string().nullable(),
+    format: z.enum(["npz", "npy", "safetensors"]),
+    bytes: z.int(),
+    sha256: z.string(),
+    arrays: z.array(z.object({ name: z.string(), type: z.string(), shape: z.array(z.int()) })),
+    created_at: Timestamp,
+  })
+  .meta({ id: "Calibration" });
 export type CalibrationResource = z.infer<typeof CalibrationResource>;
 
 export const WebhookTarget = z.strictObject({
@@ -84,15 +99,17 @@ export const WebhookTarget = z.strictObject({
   secret: z.string().max(128).optional(),
 });
 
-export const CompressionRequest = z.strictObject({
-  model: id("mdl"),
-  recipe: Recipe.optional(),
-  calibration: id("cal").optional(),
-  mix: Mix.optional(),
-  plan: PlanOptions.optional(),
-  webhook: WebhookTarget.optional(),
-  metadata: Metadata.optional(),
-});
+export const CompressionRequest = z
+  .strictObject({
+    model: id("mdl"),
+    recipe: Recipe.optional(),
+    calibration: id("cal").optional(),
+    mix: Mix.optional(),
+    plan: PlanOptions.optional(),
+    webhook: WebhookTarget.optional(),
+    metadata: Metadata.optional(),
+  })
+  .meta({ id: "CompressionRequest" });
 export type CompressionRequest = z.infer<typeof CompressionRequest>;
 
 export const CompressionStatus = z.enum(["queued", "running", "succeeded", "failed", "canceled"]);
@@ -100,57 +117,135 @@ export type CompressionStatus = z.infer<typeof CompressionStatus>;
 
 export const JobError = z.object({ code: z.string(), message: z.string() });
 
-export const CompressionResource = z.object({
-  id: id("cmp"),
-  object: z.literal("compression"),
-  model: id("mdl"),
-  calibration: id("cal").nullable(),
-  recipe: Recipe,
-  mix: Mix.nullable(),
-  status: CompressionStatus,
-  step: z.string().nullable(),
-  progress: z.number().min(0).max(1),
-  error: JobError.nullable(),
-  artifact: z.object({ url: z.string(), bytes: z.int(), sha256: z.string() }).nullable(),
-  webhook: z
-    .object({ url: z.string(), secret: z.string().optional() })
-    .nullable()
-    .describe("The secret is shown once, in the answer to the creation."),
-  metadata: Metadata,
-  created_at: Timestamp,
-  started_at: Timestamp.nullable(),
-  finished_at: Timestamp.nullable(),
-  expires_at: Timestamp.nullable(),
-});
+export const CompressionResource = z
+  .object({
+    id: id("cmp"),
+    object: z.literal("compression"),
+    model: id("mdl"),
+    calibration: id("cal").nullable(),
+    recipe: Recipe,
+    mix: Mix.nullable(),
+    status: CompressionStatus,
+    step: z.string().nullable(),
+    progress: z.number().min(0).max(1),
+    error: JobError.nullable(),
+    artifact: z.object({ url: z.string(), bytes: z.int(), sha256: z.string() }).nullable(),
+    webhook: z
+      .object({ url: z.string(), secret: z.string().optional() })
+      .nullable()
+      .describe("The secret is shown once, in the answer to the creation."),
+    metadata: Metadata,
+    created_at: Timestamp,
+    started_at: Timestamp.nullable(),
+    finished_at: Timestamp.nullable(),
+    expires_at: Timestamp.nullable(),
+  })
+  .meta({ id: "Compression" });
 export type CompressionResource = z.infer<typeof CompressionResource>;
 
-export const PlanRequest = PlanOptions.extend({ model: id("mdl"), mix: Mix });
+export const PlanRequest = z
+  .strictObject({ ...PlanOptions.shape, model: id("mdl"), mix: Mix })
+  .meta({ id: "PlanRequest" });
 export type PlanRequest = z.infer<typeof PlanRequest>;
 
 /** Body of a webhook: {type, timestamp, data}. */
-export const WebhookEvent = z.object({
-  type: z.enum(["compression.succeeded", "compression.failed", "compression.canceled"]),
-  timestamp: Timestamp,
-  data: CompressionResource,
-});
+export const WebhookEvent = z
+  .object({
+    type: z.enum(["compression.succeeded", "compression.failed", "compression.canceled"]),
+    timestamp: Timestamp,
+    data: CompressionResource,
+  })
+  .meta({ id: "WebhookEvent" });
 export type WebhookEvent = z.infer<typeof WebhookEvent>;
 
-export const WebhookEndpointRequest = z.strictObject({
-  url: z.url().max(2048),
-  description: z.string().max(256).optional(),
-  enabled: z.boolean().optional(),
-});
+export const CompressionEvent = z
+  .object({
+    id: z.int().describe("Grows; resume a stream with it as Last-Event-ID."),
+    type: z.enum(["queued", "started", "progress", "succeeded", "failed", "canceled"]),
+    status: CompressionStatus,
+    step: z.string().nullable(),
+    progress: z.number().min(0).max(1),
+    created_at: Timestamp,
+  })
+  .meta({ id: "CompressionEvent" });
+export type CompressionEvent = z.infer<typeof CompressionEvent>;
 
-export const WebhookEndpointResource = z.object({
-  id: id("whe"),
-  object: z.literal("webhook_endpoint"),
-  url: z.string(),
-  description: z.string().nullable(),
-  enabled: z.boolean(),
-  secret: z.string().optional().describe("Shown once, in the answer to the creation."),
-  created_at: Timestamp,
-});
+export const WebhookEndpointRequest = z
+  .strictObject({
+    url: z.url().max(2048),
+    description: z.string().max(256).optional(),
+    enabled: z.boolean().optional(),
+  })
+  .meta({ id: "WebhookEndpointRequest" });
+
+export const WebhookEndpointResource = z
+  .object({
+    id: id("whe"),
+    object: z.literal("webhook_endpoint"),
+    url: z.string(),
+    description: z.string().nullable(),
+    enabled: z.boolean(),
+    secret: z.string().optional().describe("Shown once, in the answer to the creation."),
+    created_at: Timestamp,
+  })
+  .meta({ id: "WebhookEndpoint" });
 export type WebhookEndpointResource = z.infer<typeof WebhookEndpointResource>;
+
+export const WebhookEndpointChange = z
+  .strictObject({
+    url: z.url().max(2048).optional(),
+    description: z.string().max(256).nullable().optional(),
+    enabled: z.boolean().optional(),
+  })
+  .meta({ id: "WebhookEndpointChange" });
+
+export const DeliveryResource = z
+  .object({
+    id: id("dlv"),
+    object: z.literal("delivery"),
+    event_id: id("evt").describe("The webhook-id header of every attempt."),
+    type: z.string(),
+    compression: id("cmp"),
+    url: z.string(),
+    status: z.enum(["pending", "delivered", "failed"]),
+    attempts: z.int(),
+    next_attempt_at: Timestamp.nullable(),
+    response_status: z.int().nullable(),
+    last_error: z.string().nullable(),
+    created_at: Timestamp,
+    delivered_at: Timestamp.nullable(),
+  })
+  .meta({ id: "Delivery" });
+export type DeliveryResource = z.infer<typeof DeliveryResource>;
+
+export const UploadRequest = z
+  .strictObject({
+    bytes: z.int().positive().max(1_099_511_627_776).describe("Size of the whole file."),
+    name: z.string().min(1).max(256).optional(),
+    sha256: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/)
+      .optional()
+      .describe("Of the whole file, in hex; checked when the upload is completed."),
+  })
+  .meta({ id: "UploadRequest" });
+export type UploadRequest = z.infer<typeof UploadRequest>;
+
+export const UploadResource = z
+  .object({
+    id: id("upl"),
+    object: z.literal("upload"),
+    name: z.string().nullable(),
+    bytes: z.int(),
+    part_bytes: z.int().describe("Size of every part but the last, chosen by the server."),
+    parts: z.int().describe("Number of parts to send, numbered from 1."),
+    received: z.array(z.int()).describe("Numbers of the parts that have arrived."),
+    model: id("mdl").nullable().describe("Once completed."),
+    created_at: Timestamp,
+    expires_at: Timestamp,
+  })
+  .meta({ id: "Upload" });
+export type UploadResource = z.infer<typeof UploadResource>;
 
 /** A page of a list. */
 export const Page = <T extends z.ZodType>(item: T) =>
