@@ -60,6 +60,7 @@ CREATE TABLE `compressions` (
 	`plan_key` text,
 	`webhook_url` text,
 	`webhook_secret` text,
+	`notified_at` integer,
 	`created_at` integer NOT NULL,
 	`started_at` integer,
 	`finished_at` integer,

@@ -113,6 +113,8 @@ export const compressions = sqliteTable(
     planKey: text("plan_key"),
     webhookUrl: text("webhook_url"),
     webhookSecret: text("webhook_secret"),
+    /** When the deliveries of its end were written; the sweep looks for ends that were never told. */
+    notifiedAt: integer("notified_at"),
     createdAt: integer("created_at").notNull(),
     startedAt: integer("started_at"),
     finishedAt: integer("finished_at"),

@@ -1,0 +1,238 @@
+import { createHash } from "node:crypto";
+import type { Blobs } from "../jobs/pipeline.ts";
+import type { ByteSource } from "../onnx/source.ts";
+
+/** No object under the key. */
+export class BlobMissingError extends Error {
+  override name = "BlobMissingError";
+  constructor(key: string) {
+    super(`no object ${key}`);
+  }
+}
+
+/** A stream that ended before its declared size, or went on after it. */
+export class BlobSizeError extends Error {
+  override name = "BlobSizeError";
+}
+
+const MiB = 1_048_576;
+
+/** R2 wants equal parts of at least 5 MiB and at most 10,000 of them; a part is held in memory. */
+const PART_BYTES = 8 * MiB;
+const MAX_PARTS = 10_000;
+
+/** Readers of a skeleton ask for a few bytes at a time; every get costs a subrequest. */
+const PAGE_BYTES = 256 * 1024;
+const PAGES_KEPT = 16;
+
+/** What was written. */
+export interface Written {
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+/** The bucket. Nothing else touches its binding. */
+export class Objects implements Blobs {
+  private readonly bucket: R2Bucket;
+
+  constructor(bucket: R2Bucket) {
+    this.bucket = bucket;
+  }
+
+  async put(key: string, chunks: AsyncIterable<Uint8Array>, size: number): Promise<void> {
+    const { bytes } = await this.write(key, chunks, { size });
+    if (bytes !== size) {
+      await this.bucket.delete(key);
+      throw new BlobSizeError(`${key} has ${bytes} bytes instead of ${size}`);
+    }
+  }
+
+  /**
+   * Writes a stream of unknown length, hashing it on its way. The object appears whole or not at all.
+   * @param options.size sets the part size when the length is known
+   * @param options.limit bytes after which `onLimit`'s error is thrown
+   */
+  async write(
+    key: string,
+    chunks: AsyncIterable<Uint8Array>,
+    options: { size?: number; limit?: { bytes: number; error: () => Error } } = {},
+  ): Promise<Written> {
+    const partBytes = partSize(options.size ?? 0);
+    const hash = createHash("sha256");
+    const parts: R2UploadedPart[] = [];
+    let upload: R2MultipartUpload | null = null;
+    let bytes = 0;
+    let buffered = 0;
+    let buffer = new Uint8Array(Math.min(partBytes, Math.max(options.size ?? MiB, 1)));
+    const flush = async () => {
+      upload ??= await this.bucket.createMultipartUpload(key);
+      parts.push(await upload.uploadPart(parts.length + 1, buffer.subarray(0, buffered)));
+      buffered = 0;
+    };
+    try {
+      for await (const chunk of chunks) {
+        bytes += chunk.byteLength;
+        if (options.limit && bytes > options.limit.bytes) throw options.limit.error();
+        hash.update(chunk);
+        for (let at = 0; at < chunk.byteLength; ) {
+          if (buffered === partBytes) await flush();
+          const take = Math.min(partBytes - buffered, chunk.byteLength - at);
+          buffer = grown(buffer, buffered + take, partBytes);
+          buffer.set(chunk.subarray(at, at + take), buffered);
+          buffered += take;
+          at += take;
+        }
+      }
+      if (parts.length === 0) {
+        await this.bucket.put(key, buffer.subarray(0, buffered));
+      } else {
+        await flush();
+        await upload!.complete(parts);
+      }
+    } catch (error) {
+      await (upload as R2MultipartUpload | null)?.abort();
+      throw error;
+    }
+    return { bytes, sha256: hash.digest("hex") };
+  }
+
+  /** A small object, whole. */
+  async putBytes(key: string, bytes: Uint8Array | string): Promise<void> {
+    await this.bucket.put(key, bytes);
+  }
+
+  async open(key: string): Promise<ByteSource> {
+    const head = await this.bucket.head(key);
+    if (!head) throw new BlobMissingError(key);
+    return pagedSource(head.size, async (offset, length) => {
+      const object = await this.bucket.get(key, { range: { offset, length } });
+      if (!object) throw new BlobMissingError(key);
+      return new Uint8Array(await object.arrayBuffer());
+    });
+  }
+
+  async text(key: string): Promise<string> {
+    const object = await this.bucket.get(key);
+    if (!object) throw new BlobMissingError(key);
+    return object.text();
+  }
+
+  /** The bytes of a range as a stream. */
+  async stream(key: string, range?: { offset: number; length: number }): Promise<ReadableStream<Uint8Array>> {
+    const object = await this.bucket.get(key, range ? { range } : {});
+    if (!object) throw new BlobMissingError(key);
+    return object.body;
+  }
+
+  async exists(key: string): Promise<boolean> {
+    return (await this.bucket.head(key)) !== null;
+  }
+
+  async delete(keys: string | readonly string[]): Promise<void> {
+    const all = typeof keys === "string" ? [keys] : keys;
+    for (let at = 0; at < all.length; at += 1000) await this.bucket.delete(all.slice(at, at + 1000));
+  }
+
+  /** Deletes everything under a prefix but the keys to keep. */
+  async deletePrefix(prefix: string, keep: ReadonlySet<string> = new Set()): Promise<void> {
+    let cursor: string | undefined;
+    do {
+      const page = await this.list(prefix, cursor);
+      await this.delete(page.objects.map(({ key }) => key).filter((key) => !keep.has(key)));
+      cursor = page.cursor;
+    } while (cursor);
+  }
+
+  /** One page of at most 1,000 objects, by key. */
+  async list(
+    prefix: string,
+    cursor?: string,
+  ): Promise<{ objects: readonly { key: string; uploaded: number }[]; cursor?: string }> {
+    const page = await this.bucket.list({ prefix, cursor });
+    return {
+      objects: page.objects.map(({ key, uploaded }) => ({ key, uploaded: uploaded.getTime() })),
+      cursor: page.truncated ? page.cursor : undefined,
+    };
+  }
+
+  async createMultipart(key: string): Promise<string> {
+    return (await this.bucket.createMultipartUpload(key)).uploadId;
+  }
+
+  /** @returns the part's etag. */
+  async putPart(key: string, multipartId: string, number: number, bytes: Uint8Array): Promise<string> {
+    return (await this.bucket.resumeMultipartUpload(key, multipartId).uploadPart(number, bytes)).etag;
+  }
+
+  async completeMultipart(
+    key: string,
+    multipartId: string,
+    parts: readonly { number: number; etag: string }[],
+  ): Promise<void> {
+    await this.bucket
+      .resumeMultipartUpload(key, multipartId)
+      .complete(parts.map(({ number, etag }) => ({ partNumber: number, etag })));
+  }
+
+  /** Completed and aborted uploads are gone already, which is what was wanted. */
+  async abortMultipart(key: string, multipartId: string): Promise<void> {
+    await this.bucket
+      .resumeMultipartUpload(key, multipartId)
+      .abort()
+      .catch(() => undefined);
+  }
+}
+
+/** Parts large enough that the whole fits into 10,000 of them; whole MiB. */
+export function partSize(bytes: number): number {
+  return Math.max(PART_BYTES, Math.ceil(bytes / MAX_PARTS / MiB) * MiB);
+}
+
+/** Chunks of a source from its start to its end. */
+export async function* chunksOf(source: ByteSource, bytes = MiB): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < source.size; at += bytes) {
+    yield await source.read(at, Math.min(bytes, source.size - at));
+  }
+}
+
+function grown(buffer: Uint8Array<ArrayBuffer>, needed: number, most: number): Uint8Array<ArrayBuffer> {
+  if (needed <= buffer.byteLength) return buffer;
+  const larger = new Uint8Array(Math.min(most, Math.max(needed, 2 * buffer.byteLength)));
+  larger.set(buffer);
+  return larger;
+}
+
+/** A source that reads whole pages for small ranges and keeps the last few of them. */
+function pagedSource(size: number, get: (offset: number, length: number) => Promise<Uint8Array>): ByteSource {
+  const pages = new Map<number, Promise<Uint8Array>>();
+  const page = (index: number): Promise<Uint8Array> => {
+    const start = index * PAGE_BYTES;
+    const found = pages.get(index) ?? get(start, Math.min(PAGE_BYTES, size - start));
+    // The map keeps the order of insertion, so its first key is the page unused for longest.
+    pages.delete(index);
+    pages.set(index, found);
+    found.catch(() => pages.delete(index));
+    if (pages.size > PAGES_KEPT) pages.delete(pages.keys().next().value!);
+    return found;
+  };
+  return {
+    size,
+    async read(offset, length) {
+      if (offset < 0 || length < 0 || offset + length > size) {
+        throw new RangeError(`bytes ${offset}..${offset + length} lie outside an object of ${size}`);
+      }
+      if (length === 0) return new Uint8Array(0);
+      if (length > PAGE_BYTES) return get(offset, length);
+      const first = Math.floor(offset / PAGE_BYTES);
+      const last = Math.floor((offset + length - 1) / PAGE_BYTES);
+      const inFirst = offset - first * PAGE_BYTES;
+      if (first === last) return (await page(first)).slice(inFirst, inFirst + length);
+      const [a, b] = [await page(first), await page(last)];
+      const out = new Uint8Array(length);
+      const head = a.subarray(inFirst);
+      out.set(head);
+      out.set(b.subarray(0, length - head.byteLength), head.byteLength);
+      return out;
+    },
+  };
+}
