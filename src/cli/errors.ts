@@ -1,0 +1,45 @@
+/** The command line itself is wrong, or a file given with it (recipe, mix): exit code 2. */
+export class UsageError extends Error {
+  override name = "UsageError";
+}
+
+/** The work could not be done, for a reason the user can act on: exit code 1. */
+export class FailedError extends Error {
+  override name = "FailedError";
+  readonly code: string;
+
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** What a script reads when `--json` was asked for and the work failed. */
+export interface ErrorJson {
+  readonly error: { readonly code: string; readonly message: string };
+}
+
+/** One line for people; stack traces only where HONE_DEBUG asks for them. */
+export function describe(error: unknown): { code: string; line: string; exitCode: 1 | 2 } {
+  if (error instanceof UsageError) return { code: "usage", line: oneLine(error.message), exitCode: 2 };
+  if (!(error instanceof Error)) return { code: "error", line: oneLine(String(error)), exitCode: 1 };
+  const own = "code" in error && typeof error.code === "string" ? error.code : null;
+  const unexpected = error instanceof TypeError || error instanceof ReferenceError;
+  const line = oneLine(error.message || error.name);
+  return {
+    code: own ?? (error.name === "Error" || unexpected ? "error" : snake(error.name)),
+    line: unexpected ? `internal error: ${line} (set HONE_DEBUG=1 for the stack)` : line,
+    exitCode: 1,
+  };
+}
+
+function oneLine(text: string): string {
+  return text.replace(/\s*\n\s*/g, "; ").trim();
+}
+
+function snake(name: string): string {
+  return name
+    .replace(/Error$/, "")
+    .replace(/(?<=[a-z0-9])(?=[A-Z])/g, "_")
+    .toLowerCase();
+}

@@ -1,0 +1,49 @@
+import { constants } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
+import type { ByteSource } from "../onnx/source.ts";
+import { FailedError } from "./errors.ts";
+
+/** A file on disk, read by positional ranges. */
+export interface FileSource extends ByteSource {
+  close(): Promise<void>;
+}
+
+/** @throws FailedError that names the path when it is missing, a folder, or not readable. */
+export async function openFile(path: string): Promise<FileSource> {
+  let handle: FileHandle;
+  try {
+    handle = await open(path, constants.O_RDONLY);
+  } catch (error) {
+    throw new FailedError("file", `cannot read ${path}: ${reason(error)}`);
+  }
+  const stat = await handle.stat();
+  if (!stat.isFile()) {
+    await handle.close();
+    throw new FailedError("file", `cannot read ${path}: it is no file`);
+  }
+  const { size } = stat;
+  return {
+    size,
+    async read(offset, length) {
+      if (offset < 0 || length < 0 || offset + length > size) {
+        throw new RangeError(`bytes ${offset}..${offset + length} lie outside ${path} of ${size}`);
+      }
+      const bytes = new Uint8Array(length);
+      let filled = 0;
+      while (filled < length) {
+        const { bytesRead } = await handle.read(bytes, filled, length - filled, offset + filled);
+        if (bytesRead === 0) throw new FailedError("file", `${path} became shorter while it was read`);
+        filled += bytesRead;
+      }
+      return bytes;
+    },
+    close: () => handle.close(),
+  };
+}
+
+/** The reason of a file error without Node's prefix: "no such file or directory". */
+export function reason(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const match = /^E[A-Z]+: ([^,]+)/.exec(error.message);
+  return match?.[1] ?? error.message;
+}

@@ -1,0 +1,155 @@
+import { readFile } from "node:fs/promises";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { z } from "zod";
+import { Mix } from "../../schemas/mix.ts";
+import { CostModel, Mode, Objective, PlanOptions } from "../../schemas/plan.ts";
+import { Method, Recipe } from "../../schemas/recipe.ts";
+import { UsageError } from "./errors.ts";
+import { reason } from "./file-source.ts";
+
+/** Flags that make up a recipe; they win over the recipe file. */
+export interface RecipeFlags {
+  readonly recipe?: string;
+  readonly sizeRatio?: number;
+  readonly maxBytes?: number;
+  readonly macsRatio?: number;
+  readonly latencyRatio?: number;
+  readonly minFidelity?: number;
+  readonly methods?: string[];
+  readonly sparsity?: number;
+  readonly scope?: "layer" | "global";
+  readonly bases?: number | "auto";
+}
+
+export interface PlanFlags {
+  readonly mix?: string;
+  readonly mode?: "training" | "inference";
+  readonly batch?: number;
+  readonly objective?: "time" | "energy" | "cost";
+  readonly costModel?: "hone" | "accpar";
+}
+
+export interface ServerFlags {
+  readonly api?: string;
+}
+
+export function addRecipeOptions(command: Command): Command {
+  return command
+    .option("--recipe <file>", "recipe as JSON (a file, or the JSON itself)")
+    .option("--size-ratio <r>", "artifact bytes over upload bytes, at most", number)
+    .option("--max-bytes <n>", "artifact bytes, at most", number)
+    .option("--macs-ratio <r>", "multiply-accumulates, after over before, at most", number)
+    .option("--latency-ratio <r>", "latency, after over before, at most", number)
+    .option("--min-fidelity <r2>", "least R² allowed on any output", number)
+    .option("--methods <list>", `comma-separated, of ${Method.options.join(", ")}; "" for none`, list)
+    .option("--sparsity <ratio>", "share of the weights to set to zero", number)
+    .addOption(new Option("--scope <scope>", "what the sparsity ratio holds in").choices(["layer", "global"]))
+    .option("--bases <n>", "kernel sharing: basis kernels a layer, or auto", numberOrAuto);
+}
+
+export function addPlanOptions(command: Command): Command {
+  return command
+    .addOption(new Option("--mode <mode>", "what is planned").choices(Mode.options))
+    .option("--batch <n>", "samples a step", number)
+    .addOption(new Option("--objective <what>", "what is made least").choices(Objective.options))
+    .addOption(new Option("--cost-model <model>", "how costs are counted").choices(CostModel.options));
+}
+
+export function addServerOption(command: Command): Command {
+  return command.addOption(
+    new Option("--api <url>", "send the work to this server (its key in HONE_API_KEY)").env("HONE_API_URL"),
+  );
+}
+
+/** @throws UsageError that names the field which is wrong. */
+export async function recipeFrom(flags: RecipeFlags): Promise<Recipe> {
+  const file = flags.recipe === undefined ? {} : await jsonFrom("recipe", flags.recipe);
+  const base = check(Recipe, file, "recipe");
+  const target = defined({
+    size_ratio: flags.sizeRatio,
+    max_bytes: flags.maxBytes,
+    macs_ratio: flags.macsRatio,
+    latency_ratio: flags.latencyRatio,
+    min_fidelity: flags.minFidelity,
+  });
+  const sparsity = defined({ ratio: flags.sparsity, scope: flags.scope });
+  const sharing = defined({ bases: flags.bases });
+  const merged = {
+    ...base,
+    ...(target && { target: { ...base.target, ...target } }),
+    ...(flags.methods && { methods: flags.methods }),
+    ...(sparsity && { sparsity: { ...base.sparsity, ...sparsity } }),
+    ...(sharing && { kernel_sharing: { ...base.kernel_sharing, ...sharing } }),
+  };
+  return check(Recipe, merged, "recipe");
+}
+
+/** `tpu-v3:128,tpu-v2:128`, a JSON file, or the JSON itself. */
+export async function mixFrom(text: string): Promise<Mix> {
+  if (/^\s*\[/.test(text) || text.endsWith(".json")) {
+    return check(Mix, await jsonFrom("mix", text), "mix");
+  }
+  const entries = text.split(",").map((entry) => {
+    const match = /^([^:\s]+)(?::(\d+))?$/.exec(entry.trim());
+    if (!match) {
+      throw new UsageError(`mix: "${entry}" is not accelerator:count, as in tpu-v3:128,tpu-v2:128`);
+    }
+    return { accelerator: match[1]!, count: match[2] === undefined ? 1 : Number(match[2]) };
+  });
+  return check(Mix, entries, "mix");
+}
+
+export function planOptionsFrom(flags: PlanFlags): PlanOptions {
+  const options = defined({
+    mode: flags.mode,
+    batch: flags.batch,
+    objective: flags.objective,
+    cost_model: flags.costModel,
+  });
+  return check(PlanOptions, options ?? {}, "plan");
+}
+
+/** Validates what the user gave. @throws UsageError with the first wrong field. */
+export function check<T extends z.ZodType>(schema: T, value: unknown, what: string): z.output<T> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issues = parsed.error.issues.slice(0, 3).map(({ path, message }) => {
+    const where = path.map(String).join(".");
+    return where ? `${where}: ${message}` : message;
+  });
+  throw new UsageError(`${what}: ${issues.join("; ")}`);
+}
+
+async function jsonFrom(what: string, given: string): Promise<unknown> {
+  const inline = /^\s*[[{]/.test(given);
+  const text = inline
+    ? given
+    : await readFile(given, "utf8").catch((error: unknown) => {
+        throw new UsageError(`${what}: cannot read ${given}: ${reason(error)}`);
+      });
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new UsageError(`${what}: ${inline ? "this" : given} is no JSON: ${reason(error)}`);
+  }
+}
+
+/** Without the fields that are undefined; null when none is left. */
+function defined<T extends object>(fields: T): Partial<T> | null {
+  const entries = Object.entries(fields).filter(([, value]) => value !== undefined);
+  return entries.length > 0 ? (Object.fromEntries(entries) as Partial<T>) : null;
+}
+
+function number(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value)) throw new InvalidArgumentError("a number is needed.");
+  return value;
+}
+
+function numberOrAuto(text: string): number | "auto" {
+  return text === "auto" ? "auto" : number(text);
+}
+
+function list(text: string): string[] {
+  return text === "" ? [] : text.split(",").map((item) => item.trim());
+}

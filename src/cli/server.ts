@@ -1,0 +1,210 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { createWriteStream, readdirSync, readFileSync } from "node:fs";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { newId } from "../store/ids.ts";
+import { insertKeySql, newKey } from "../store/keys.ts";
+import { FailedError } from "./errors.ts";
+
+/** The API on its embedded local runtime: `wrangler dev` with D1, R2, Queues and Workflows on disk. */
+export interface LocalServer {
+  readonly url: string;
+  /** The development key, made once for a state folder. */
+  readonly key: string;
+  /** Where the runtime writes its log. */
+  readonly log: string;
+  /** Resolves when the runtime has ended, by `stop` or by itself. */
+  readonly ended: Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface LocalServerOptions {
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** Folder of the databases, the objects and the key. */
+  readonly state: string;
+}
+
+const ROOT = join(import.meta.dirname, "../..");
+const WRANGLER = join(ROOT, "node_modules/wrangler/bin/wrangler.js");
+const HOST = "127.0.0.1";
+const READY_WITHIN_MS = 90_000;
+/** A request that comes while the runtime reloads may hang: ask again soon. */
+const READY_ATTEMPT_MS = 2_000;
+const ENDS_WITHIN_MS = 8_000;
+const CRON_EVERY_MS = 60_000;
+
+/**
+ * Starts the API and waits until it answers. Migrations and the key's hash are written before.
+ * @throws FailedError when the port is taken or the runtime does not come up, with the end of its log.
+ */
+export async function startServer({ port, state }: LocalServerOptions): Promise<LocalServer> {
+  const at = await freePort(port);
+  await mkdir(state, { recursive: true });
+  const key = await prepare(state);
+  const log = join(state, "wrangler.log");
+  const child = wrangler(state, [
+    ...["dev", "--ip", HOST, "--port", String(at), "--inspector-port", "0", "--persist-to", state],
+    ...["--log-level", "warn", "--show-interactive-dev-session", "false"],
+    ...["--var", "ALLOW_LOOPBACK_WEBHOOKS:1"],
+  ]);
+  const sink = createWriteStream(log);
+  child.stdout?.pipe(sink, { end: false });
+  child.stderr?.pipe(sink, { end: false });
+  const ended = new Promise<void>((resolve) => {
+    child.once("error", () => resolve());
+    child.once("exit", () => resolve());
+  });
+  const stop = () => end(child, ended);
+  const url = `http://${HOST}:${at}`;
+  try {
+    await ready(url, ended);
+  } catch {
+    await stop();
+    throw new FailedError("server", `the local runtime did not start; the end of ${log}: ${await tail(log)}`);
+  }
+  const cron = setInterval(() => void runScheduled(url), CRON_EVERY_MS);
+  void ended.then(() => clearInterval(cron));
+  return { url, key, log, ended, stop };
+}
+
+/** Applies the migrations and stores the key's hash, unless this state folder has both. */
+async function prepare(state: string): Promise<string> {
+  const path = join(state, "hone.json");
+  const kept = await readFile(path, "utf8")
+    .then((text): unknown => JSON.parse(text))
+    .catch(() => null);
+  const migrations = hashOfFolder(join(ROOT, "migrations"));
+  const before = isPrepared(kept) ? kept : null;
+  if (before?.migrations === migrations) return before.key;
+
+  const prepared = {
+    key: before?.key ?? newKey(),
+    account: before?.account ?? newId("acc", Date.now()),
+    migrations,
+  };
+  await run(state, ["d1", "migrations", "apply", "DB", "--local", "--persist-to", state]);
+  const sql = join(state, "key.sql");
+  await writeFile(sql, insertKeySql(prepared.account, "development", prepared.key, Date.now()));
+  await run(state, ["d1", "execute", "DB", "--local", "--persist-to", state, "--yes", "--file", sql]);
+  await rm(sql);
+  await writeFile(path, `${JSON.stringify(prepared, null, 2)}\n`, { mode: 0o600 });
+  return prepared.key;
+}
+
+interface Prepared {
+  readonly key: string;
+  readonly account: string;
+  readonly migrations: string;
+}
+
+function isPrepared(value: unknown): value is Prepared {
+  if (typeof value !== "object" || value === null) return false;
+  return ["key", "account", "migrations"].every((name) => typeof Reflect.get(value, name) === "string");
+}
+
+function hashOfFolder(folder: string): string {
+  const hash = createHash("sha256");
+  for (const name of readdirSync(folder).toSorted()) {
+    if (name.endsWith(".sql")) hash.update(name).update(readFileSync(join(folder, name)));
+  }
+  return hash.digest("hex");
+}
+
+function wrangler(state: string, args: string[]): ChildProcess {
+  return spawn(process.execPath, [WRANGLER, ...args], {
+    cwd: ROOT,
+    // A group of its own: wrangler starts children, and ending the group ends them all.
+    detached: process.platform !== "win32",
+    stdio: ["ignore", "pipe", "pipe"],
+    env: {
+      ...process.env,
+      WRANGLER_SEND_METRICS: "false",
+      CLOUDFLARE_CF_FETCH_ENABLED: "false",
+      // Servers of other state folders must not find this one, nor its logs land in the user's home.
+      WRANGLER_REGISTRY_PATH: join(state, "registry"),
+      WRANGLER_LOG_PATH: join(state, "logs"),
+      CI: "1",
+      NO_COLOR: "1",
+    },
+  });
+}
+
+/** Runs a wrangler command to its end. */
+async function run(state: string, args: string[]): Promise<void> {
+  const child = wrangler(state, args);
+  let output = "";
+  const note = (chunk: unknown) => {
+    output = (output + String(chunk)).slice(-4000);
+  };
+  child.stdout?.on("data", note);
+  child.stderr?.on("data", note);
+  const code = await new Promise<number | null>((resolve) => {
+    child.once("error", () => resolve(null));
+    child.once("close", resolve);
+  });
+  if (code !== 0) throw new FailedError("server", `wrangler ${args.slice(0, 3).join(" ")}: ${output.trim()}`);
+}
+
+/** Ends the process group: politely, and after a while by force. */
+async function end(child: ChildProcess, ended: Promise<void>): Promise<void> {
+  signalGroup(child, "SIGTERM");
+  const force = setTimeout(() => signalGroup(child, "SIGKILL"), ENDS_WITHIN_MS);
+  await ended;
+  clearTimeout(force);
+  // What outlives the leader of the group.
+  signalGroup(child, "SIGKILL");
+}
+
+function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(process.platform === "win32" ? child.pid : -child.pid, signal);
+  } catch (error) {
+    const gone = error instanceof Error && "code" in error && error.code === "ESRCH";
+    if (!gone) throw error;
+  }
+}
+
+async function ready(url: string, ended: Promise<void>): Promise<void> {
+  let over = false;
+  void ended.then(() => {
+    over = true;
+  });
+  const deadline = Date.now() + READY_WITHIN_MS;
+  while (!over && Date.now() < deadline) {
+    const answer = await fetch(`${url}/healthz`, { signal: AbortSignal.timeout(READY_ATTEMPT_MS) }).catch(
+      () => null,
+    );
+    if (answer?.ok) return;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error("not ready");
+}
+
+/** The local runtime runs no cron triggers by itself; webhooks that are due again and expired rows need them. */
+async function runScheduled(url: string): Promise<void> {
+  const answer = await fetch(`${url}/cdn-cgi/local/scheduled`, {
+    signal: AbortSignal.timeout(CRON_EVERY_MS),
+  }).catch(() => null);
+  await answer?.body?.cancel();
+}
+
+/** @throws FailedError when the port is taken. */
+async function freePort(port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once("error", () => reject(new FailedError("port", `port ${port} is taken; choose another one`)));
+    probe.listen(port, HOST, () => {
+      const address = probe.address();
+      probe.close(() => resolve(typeof address === "object" && address ? address.port : port));
+    });
+  });
+}
+
+async function tail(log: string): Promise<string> {
+  const text = await readFile(log, "utf8").catch(() => "");
+  return text.trim().slice(-2000) || "(empty)";
+}
