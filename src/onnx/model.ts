@@ -16,9 +16,16 @@ export interface UnknownField {
   readonly encoded: Bytes;
 }
 
+/** The encoded message, and where it was a field: the writer takes over tag and length, too, as they came. */
+export interface Origin extends Span {
+  readonly fieldNumber?: number;
+  /** Offset of the field's tag in `source`. */
+  readonly fieldStart?: number;
+}
+
 interface Message {
   readonly unknown?: readonly UnknownField[];
-  readonly [ORIGIN]?: Span;
+  readonly [ORIGIN]?: Origin;
 }
 
 export interface Model extends Message {
@@ -114,7 +121,9 @@ export interface ValueInfo extends Message {
 /** A dimension: its size, its symbol ("batch"), or null where nothing is said. */
 export type Dim = number | string | null;
 
-export type ValueType =
+export type ValueType = Message & ValueKind;
+
+type ValueKind =
   | { readonly kind: "tensor"; readonly dataType: number; readonly shape?: readonly Dim[] }
   | { readonly kind: "sparse_tensor"; readonly dataType: number; readonly shape?: readonly Dim[] }
   | { readonly kind: "sequence"; readonly element: ValueType }

@@ -46,3 +46,46 @@ export function byteLength(bytes: Bytes): number {
 export async function load(bytes: Bytes): Promise<Uint8Array> {
   return bytes instanceof Uint8Array ? bytes : bytes.source.read(bytes.offset, bytes.length);
 }
+
+/** The parts one after the other, as one range; parts that have not been read stay so. */
+export function concatenated(parts: readonly Bytes[]): Bytes {
+  const first = parts[0];
+  if (first !== undefined && parts.length === 1) return first;
+  const size = parts.reduce((sum, part) => sum + byteLength(part), 0);
+  if (parts.every((part) => part instanceof Uint8Array)) return joined(parts, size);
+  const source: ByteSource = {
+    size,
+    async read(offset, length) {
+      if (offset < 0 || length < 0 || offset + length > size) {
+        throw new RangeError(`bytes ${offset}..${offset + length} lie outside a source of ${size}`);
+      }
+      const pieces: Uint8Array[] = [];
+      let start = 0;
+      for (const part of parts) {
+        const from = Math.max(offset - start, 0);
+        const to = Math.min(offset + length - start, byteLength(part));
+        if (from < to) pieces.push(await load(slice(part, from, to)));
+        start += byteLength(part);
+      }
+      return joined(pieces, length);
+    },
+  };
+  return { source, offset: 0, length: size };
+}
+
+/** The part [from, to) of a range. */
+export function slice(bytes: Bytes, from: number, to: number): Bytes {
+  return bytes instanceof Uint8Array
+    ? bytes.subarray(from, to)
+    : { source: bytes.source, offset: bytes.offset + from, length: to - from };
+}
+
+function joined(pieces: readonly Uint8Array[], size: number): Uint8Array {
+  const whole = new Uint8Array(size);
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  return whole;
+}

@@ -1,0 +1,327 @@
+import { Encoder } from "./encoder.ts";
+import { ModelError } from "./errors.ts";
+import {
+  AttributeCode,
+  AttributeField,
+  FunctionField,
+  GraphField,
+  ModelField,
+  NodeField,
+  SparseField,
+  TensorField,
+  TypeField,
+  ValueInfoField,
+} from "./fields.ts";
+import {
+  type Attribute,
+  type FunctionDefinition,
+  type Graph,
+  type MetadataEntry,
+  type Model,
+  type Node,
+  type OpsetImport,
+  ORIGIN,
+  type Origin,
+  type SparseTensor,
+  type Tensor,
+  type UnknownField,
+  type ValueInfo,
+  type ValueType,
+} from "./model.ts";
+import { type Bytes, byteLength, load, slice } from "./source.ts";
+
+/** A model as a file: its exact size, and its bytes in order, each time from the start. */
+export interface EncodedModel {
+  readonly size: number;
+  /** Chunks of at most 1 MiB; what was not edited is read from the original file as it is needed. */
+  chunks(): AsyncIterable<Uint8Array>;
+}
+
+/** Protobuf's limit for one message; files above it load in no ONNX tool. */
+const MAX_MODEL_BYTES = 2 ** 31 - 1;
+const CHUNK_BYTES = 1024 * 1024;
+
+/**
+ * Encodes a model as one file. Objects as they were read are taken over byte for byte; external tensors are embedded.
+ * @throws ModelError `too_large_to_write` past 2 GiB, `external_data_missing` where tensor bytes are not there.
+ */
+export function encodeModel(model: Model): EncodedModel {
+  const encoder = new Encoder();
+  const origin = model[ORIGIN];
+  if (origin !== undefined) encoder.raw(origin);
+  else writeModel(encoder, model);
+  if (encoder.size > MAX_MODEL_BYTES) {
+    throw new ModelError(
+      "too_large_to_write",
+      `the model would have ${encoder.size} bytes, and an ONNX file can have at most ${MAX_MODEL_BYTES}; compress it further or split it`,
+    );
+  }
+  const parts = encoder.finish();
+  return { size: encoder.size, chunks: () => chunked(parts) };
+}
+
+/** The whole file in memory. */
+export async function modelBytes(model: Model): Promise<Uint8Array> {
+  const encoded = encodeModel(model);
+  const bytes = new Uint8Array(encoded.size);
+  let at = 0;
+  for await (const chunk of encoded.chunks()) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  return bytes;
+}
+
+/** Small parts are gathered and large ones cut, so that chunks are neither many nor huge. */
+async function* chunked(parts: readonly Bytes[]): AsyncGenerator<Uint8Array> {
+  let gathered: Uint8Array[] = [];
+  let size = 0;
+  for (const part of parts) {
+    for (let at = 0; at < byteLength(part); ) {
+      const take = Math.min(byteLength(part) - at, CHUNK_BYTES - size);
+      gathered.push(await load(slice(part, at, at + take)));
+      at += take;
+      size += take;
+      if (size === CHUNK_BYTES) {
+        yield joined(gathered, size);
+        gathered = [];
+        size = 0;
+      }
+    }
+  }
+  if (size > 0) yield joined(gathered, size);
+}
+
+function joined(pieces: readonly Uint8Array[], size: number): Uint8Array {
+  if (pieces.length === 1) return pieces[0]!;
+  const whole = new Uint8Array(size);
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  return whole;
+}
+
+interface Encodable {
+  readonly unknown?: readonly UnknownField[];
+  readonly [ORIGIN]?: Origin;
+}
+
+/** Writes a field that holds a message: as it came, or anew. */
+function child<T extends Encodable>(
+  into: Encoder,
+  field: number,
+  object: T,
+  write: (encoder: Encoder, object: T) => void,
+): void {
+  const origin = object[ORIGIN];
+  if (origin === undefined) {
+    const message = new Encoder();
+    write(message, object);
+    into.message(field, message);
+  } else if (origin.fieldNumber === field && origin.fieldStart !== undefined) {
+    const { source, fieldStart: offset } = origin;
+    into.raw({ source, offset, length: origin.offset + origin.length - offset });
+  } else into.bytes(field, origin);
+}
+
+function children<T extends Encodable>(
+  into: Encoder,
+  field: number,
+  objects: readonly T[],
+  write: (encoder: Encoder, object: T) => void,
+): void {
+  for (const object of objects) child(into, field, object, write);
+}
+
+function text(into: Encoder, field: number, value: string | undefined): void {
+  if (value) into.string(field, value);
+}
+
+function unknown(into: Encoder, object: Encodable): void {
+  for (const field of object.unknown ?? []) into.raw(field.encoded);
+}
+
+function writeModel(into: Encoder, model: Model): void {
+  into.int(ModelField.irVersion, model.irVersion);
+  text(into, ModelField.producerName, model.producerName);
+  text(into, ModelField.producerVersion, model.producerVersion);
+  text(into, ModelField.domain, model.domain);
+  if (model.modelVersion) into.int(ModelField.modelVersion, model.modelVersion);
+  text(into, ModelField.docString, model.docString);
+  child(into, ModelField.graph, model.graph, writeGraph);
+  children(into, ModelField.opsetImport, model.opsetImports, writeOpset);
+  children(into, ModelField.metadata, model.metadata, writeMetadata);
+  children(into, ModelField.functions, model.functions, writeFunction);
+  unknown(into, model);
+}
+
+function writeGraph(into: Encoder, graph: Graph): void {
+  children(into, GraphField.node, graph.nodes, writeNode);
+  text(into, GraphField.name, graph.name);
+  children(into, GraphField.initializer, graph.initializers, writeTensor);
+  text(into, GraphField.docString, graph.docString);
+  children(into, GraphField.input, graph.inputs, writeValueInfo);
+  children(into, GraphField.output, graph.outputs, writeValueInfo);
+  children(into, GraphField.valueInfo, graph.valueInfo, writeValueInfo);
+  children(into, GraphField.sparseInitializer, graph.sparseInitializers, writeSparseTensor);
+  unknown(into, graph);
+}
+
+function writeNode(into: Encoder, node: Node): void {
+  for (const input of node.inputs) into.string(NodeField.input, input);
+  for (const output of node.outputs) into.string(NodeField.output, output);
+  text(into, NodeField.name, node.name);
+  text(into, NodeField.opType, node.opType);
+  children(into, NodeField.attribute, node.attributes, writeAttribute);
+  text(into, NodeField.docString, node.docString);
+  text(into, NodeField.domain, node.domain);
+  text(into, NodeField.overload, node.overload);
+  unknown(into, node);
+}
+
+function writeFunction(into: Encoder, definition: FunctionDefinition): void {
+  text(into, FunctionField.name, definition.name);
+  for (const input of definition.inputs) into.string(FunctionField.input, input);
+  for (const output of definition.outputs) into.string(FunctionField.output, output);
+  children(into, FunctionField.node, definition.nodes, writeNode);
+  text(into, FunctionField.domain, definition.domain);
+  text(into, FunctionField.overload, definition.overload);
+  unknown(into, definition);
+}
+
+function writeOpset(into: Encoder, opset: OpsetImport): void {
+  text(into, 1, opset.domain);
+  into.int(2, opset.version);
+  unknown(into, opset);
+}
+
+function writeMetadata(into: Encoder, entry: MetadataEntry): void {
+  text(into, 1, entry.key);
+  text(into, 2, entry.value);
+  unknown(into, entry);
+}
+
+function writeAttribute(into: Encoder, attribute: Attribute): void {
+  const { value } = attribute;
+  text(into, AttributeField.name, attribute.name);
+  switch (value.type) {
+    case "float":
+      into.float(AttributeField.float, value.value);
+      break;
+    case "int":
+      into.int(AttributeField.int, value.value);
+      break;
+    case "string":
+      into.string(AttributeField.string, value.value);
+      break;
+    case "tensor":
+      child(into, AttributeField.tensor, value.value, writeTensor);
+      break;
+    case "graph":
+      child(into, AttributeField.graph, value.value, writeGraph);
+      break;
+    case "sparse_tensor":
+      child(into, AttributeField.sparseTensor, value.value, writeSparseTensor);
+      break;
+    case "floats":
+      into.floats(AttributeField.floats, value.value);
+      break;
+    case "ints":
+      into.ints(AttributeField.ints, value.value);
+      break;
+    case "strings":
+      for (const string of value.value) into.string(AttributeField.strings, string);
+      break;
+    case "tensors":
+      children(into, AttributeField.tensors, value.value, writeTensor);
+      break;
+    case "graphs":
+      children(into, AttributeField.graphs, value.value, writeGraph);
+      break;
+    case "opaque":
+      break;
+  }
+  text(into, AttributeField.docString, attribute.docString);
+  into.int(AttributeField.type, value.type === "opaque" ? value.code : AttributeCode[value.type]);
+  text(into, AttributeField.refAttrName, attribute.refAttrName);
+  unknown(into, attribute);
+}
+
+function writeTensor(into: Encoder, tensor: Tensor): void {
+  into.ints(TensorField.dims, tensor.dims);
+  into.int(TensorField.dataType, tensor.dataType);
+  const { data } = tensor;
+  switch (data.kind) {
+    case "raw":
+      if (byteLength(data.bytes) > 0) into.bytes(TensorField.rawData, data.bytes);
+      break;
+    case "typed":
+      into.bytes(data.field, data.bytes);
+      break;
+    case "strings":
+      for (const value of data.values) into.bytes(TensorField.stringData, value);
+      break;
+    case "external":
+      if (data.span === null) {
+        throw new ModelError(
+          "external_data_missing",
+          `tensor "${tensor.name}" has its data in the file "${data.location}", which did not come with the model; upload both together`,
+        );
+      }
+      into.bytes(TensorField.rawData, data.span);
+      break;
+  }
+  text(into, TensorField.name, tensor.name);
+  text(into, TensorField.docString, tensor.docString);
+  unknown(into, tensor);
+}
+
+function writeSparseTensor(into: Encoder, sparse: SparseTensor): void {
+  child(into, SparseField.values, sparse.values, writeTensor);
+  child(into, SparseField.indices, sparse.indices, writeTensor);
+  into.ints(SparseField.dims, sparse.dims);
+  unknown(into, sparse);
+}
+
+function writeValueInfo(into: Encoder, info: ValueInfo): void {
+  text(into, ValueInfoField.name, info.name);
+  if (info.type !== undefined) child(into, ValueInfoField.type, info.type, writeType);
+  text(into, ValueInfoField.docString, info.docString);
+  unknown(into, info);
+}
+
+function writeType(into: Encoder, type: ValueType): void {
+  const kind = new Encoder();
+  switch (type.kind) {
+    case "tensor":
+    case "sparse_tensor":
+      kind.int(1, type.dataType);
+      if (type.shape !== undefined) {
+        const shape = new Encoder();
+        for (const dim of type.shape) {
+          const dimension = new Encoder();
+          if (typeof dim === "number") dimension.int(1, dim);
+          else if (dim !== null) dimension.string(2, dim);
+          shape.message(1, dimension);
+        }
+        kind.message(2, shape);
+      }
+      into.message(type.kind === "tensor" ? TypeField.tensor : TypeField.sparseTensor, kind);
+      break;
+    case "sequence":
+    case "optional":
+      child(kind, 1, type.element, writeType);
+      into.message(type.kind === "sequence" ? TypeField.sequence : TypeField.optional, kind);
+      break;
+    case "map":
+      kind.int(1, type.keyType);
+      child(kind, 2, type.value, writeType);
+      into.message(TypeField.map, kind);
+      break;
+    case "opaque":
+      break;
+  }
+  unknown(into, type);
+}
