@@ -125,6 +125,7 @@ export const CompressionResource = z
     calibration: id("cal").nullable(),
     recipe: Recipe,
     mix: Mix.nullable(),
+    plan: PlanOptions,
     status: CompressionStatus,
     step: z.string().nullable(),
     progress: z.number().min(0).max(1),
@@ -153,7 +154,10 @@ export const WebhookEvent = z
   .object({
     type: z.enum(["compression.succeeded", "compression.failed", "compression.canceled"]),
     timestamp: Timestamp,
-    data: CompressionResource,
+    data: z
+      .object(CompressionResource.shape)
+      .partial({ recipe: true, mix: true })
+      .describe("Recipe and mix are left out where they make the message longer than 20 kB."),
   })
   .meta({ id: "WebhookEvent" });
 export type WebhookEvent = z.infer<typeof WebhookEvent>;

@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, gt, inArray, isNull, lt, sql } from "drizzle-orm";
+import { and, asc, desc, eq, gt, inArray, isNull, lt, or, sql } from "drizzle-orm";
 import type { CompressionEvent, CompressionStatus } from "../../schemas/resources.ts";
 import type { Database } from "./database.ts";
 import { compressionEvents, compressions } from "./tables.ts";
@@ -76,17 +76,21 @@ export class CompressionRows {
     return (await this.ofJob(id))?.status === "running";
   }
 
-  /** Never goes back. @returns false when the job has ended meanwhile. */
+  /** Never goes back, as a job that starts over reports anew. @returns false when the job has ended meanwhile. */
   async progress(id: string, step: string, progress: number, now: number): Promise<boolean> {
+    const ahead = or(
+      lt(compressions.progress, progress),
+      and(eq(compressions.progress, progress), sql`${compressions.step} IS NOT ${step}`),
+    );
     const [rows] = await this.db.batch([
       this.db
         .update(compressions)
-        .set({ step, progress: sql`max(${compressions.progress}, ${progress})` })
-        .where(and(eq(compressions.id, id), eq(compressions.status, "running")))
+        .set({ step, progress })
+        .where(and(eq(compressions.id, id), eq(compressions.status, "running"), ahead))
         .returning({ id: compressions.id }),
       this.eventOfChange(id, "progress", now),
     ]);
-    return rows.length > 0;
+    return rows.length > 0 || (await this.ofJob(id))?.status === "running";
   }
 
   /** Ends an active job, once. @returns null when it had ended already. */
@@ -141,6 +145,16 @@ export class CompressionRows {
 
   expired(now: number, limit: number): Promise<CompressionRow[]> {
     return this.db.select().from(compressions).where(lt(compressions.expiresAt, now)).limit(limit);
+  }
+
+  /** Jobs that have been running for a while. */
+  running(before: number, limit: number): Promise<{ id: string }[]> {
+    return this.db
+      .select({ id: compressions.id })
+      .from(compressions)
+      .where(and(eq(compressions.status, "running"), lt(compressions.startedAt, before)))
+      .orderBy(asc(compressions.startedAt))
+      .limit(limit);
   }
 
   /** Ended jobs whose end may not have been told. */

@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import type { Blobs } from "../jobs/pipeline.ts";
 import type { ByteSource } from "../onnx/source.ts";
 
 /** No object under the key. */
@@ -32,7 +31,7 @@ export interface Written {
 }
 
 /** The bucket. Nothing else touches its binding. */
-export class Objects implements Blobs {
+export class Objects {
   private readonly bucket: R2Bucket;
 
   constructor(bucket: R2Bucket) {
