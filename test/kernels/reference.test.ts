@@ -1,0 +1,160 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { symmetricEigen } from "../../src/kernels/reference/eigen.ts";
+import { gram, matmul } from "../../src/kernels/reference/matmul.ts";
+import { magnitudeBits, smallest, threshold, thresholdOver } from "../../src/kernels/reference/select.ts";
+import { rightSvd, tailEnergy } from "../../src/kernels/reference/svd.ts";
+
+/** Seeded numbers in [-1, 1): a linear congruential generator. */
+function numbers(count: number, seed = 1): Float64Array {
+  let state = seed;
+  return Float64Array.from({ length: count }, () => {
+    state = (state * 1103515245 + 12345) % 2147483648;
+    return state / 1073741824 - 1;
+  });
+}
+
+function transpose(a: Float64Array, m: number, n: number): Float64Array {
+  return Float64Array.from({ length: m * n }, (_, i) => a[(i % m) * n + Math.floor(i / m)]!);
+}
+
+function largestDifference(a: Float64Array, b: Float64Array): number {
+  expect(a.length).toBe(b.length);
+  return a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0);
+}
+
+describe("matmul and gram", () => {
+  test("a 2×3 by 3×2 product is exact", () => {
+    const a = Float64Array.of(1, 2, 3, 4, 5, 6);
+    const b = Float64Array.of(7, 8, 9, 10, 11, 12);
+    expect([...matmul(a, b, 2, 3, 2)]).toEqual([58, 64, 139, 154]);
+  });
+
+  test("the Gram matrix is AᵀA to 1e-13", () => {
+    const a = numbers(40 * 7);
+    const expected = matmul(transpose(a, 40, 7), a, 7, 40, 7);
+    expect(
+      largestDifference(
+        gram(40, 7, (r, c) => a[r * 7 + c]!),
+        expected,
+      ),
+    ).toBeLessThan(1e-13);
+  });
+});
+
+describe("symmetricEigen", () => {
+  test("a 2×2 matrix has its closed form to 1e-15", () => {
+    const { values, vectors } = symmetricEigen(Float64Array.of(2, 1, 1, 2), 2);
+    const s = Math.SQRT1_2;
+    expect(largestDifference(values, Float64Array.of(3, 1))).toBeLessThan(1e-15);
+    expect(Math.abs(vectors[0]! - s) + Math.abs(vectors[2]! - s)).toBeLessThan(1e-15);
+  });
+
+  test("the second-difference matrix has eigenvalues 2 − 2cos(πj/(n+1)) to 1e-13", () => {
+    const n = 25;
+    const a = new Float64Array(n * n);
+    for (let i = 0; i < n; i++) {
+      a[i * n + i] = 2;
+      if (i > 0) a[i * n + i - 1] = a[(i - 1) * n + i] = -1;
+    }
+    const expected = Float64Array.from(
+      { length: n },
+      (_, j) => 2 - 2 * Math.cos((Math.PI * (n - j)) / (n + 1)),
+    );
+    expect(largestDifference(symmetricEigen(a, n).values, expected)).toBeLessThan(1e-13);
+  });
+
+  test("eigenvectors are orthonormal and A·V = V·Λ, both to 1e-12, up to 121×121", () => {
+    for (const n of [1, 2, 9, 25, 49, 121]) {
+      const half = numbers(n * n, n);
+      const a = Float64Array.from(half, (_, i) => half[i]! + half[(i % n) * n + Math.floor(i / n)]!);
+      const { values, vectors } = symmetricEigen(a, n);
+      const identity = Float64Array.from({ length: n * n }, (_, i) => (i % (n + 1) === 0 ? 1 : 0));
+      expect(largestDifference(matmul(transpose(vectors, n, n), vectors, n, n, n), identity)).toBeLessThan(
+        1e-12,
+      );
+      const scaled = Float64Array.from(vectors, (value, i) => value * values[i % n]!);
+      expect(largestDifference(matmul(a, vectors, n, n, n), scaled)).toBeLessThan(1e-12);
+      expect([...values]).toEqual([...values].sort((x, y) => y - x));
+    }
+  });
+
+  test("zero, diagonal and repeated eigenvalues are no special case", () => {
+    expect([...symmetricEigen(new Float64Array(9), 3).values]).toEqual([0, 0, 0]);
+    expect([...symmetricEigen(Float64Array.of(1, 0, 0, 0, 5, 0, 0, 0, 5), 3).values]).toEqual([5, 5, 1]);
+  });
+});
+
+describe("rightSvd", () => {
+  test("singular values are non-negative, V is orthonormal, and projecting on all of V gives A back to 1e-13", () => {
+    const [m, n] = [300, 9];
+    const a = numbers(m * n);
+    const { singular, right } = rightSvd(m, n, (r, c) => a[r * n + c]!);
+    const back = matmul(matmul(a, right, m, n, n), transpose(right, n, n), m, n, n);
+    expect(largestDifference(back, a)).toBeLessThan(1e-13);
+    expect(singular.every((value) => value >= 0)).toBe(true);
+  });
+
+  test("the tail of a rank-one matrix is zero from rank one on, to 1e-15", () => {
+    const a = Float64Array.from({ length: 50 * 4 }, (_, i) => (Math.floor(i / 4) + 1) * ((i % 4) - 1.5));
+    const tail = tailEnergy(rightSvd(50, 4, (r, c) => a[r * 4 + c]!).singular);
+    expect(tail[0]).toBe(1);
+    expect(tail[1]).toBeLessThan(1e-15);
+    expect(tail[4]).toBe(0);
+  });
+
+  test("truncation to rank d loses exactly the tail energy, to 1e-12", () => {
+    const [m, n] = [128, 9];
+    const a = numbers(m * n, 5);
+    const { singular, right } = rightSvd(m, n, (r, c) => a[r * n + c]!);
+    const tail = tailEnergy(singular);
+    const total = a.reduce((sum, value) => sum + value * value, 0);
+    for (let d = 0; d <= n; d++) {
+      const kept = Float64Array.from(right, (value, i) => (i % n < d ? value : 0));
+      const back = matmul(matmul(a, kept, m, n, n), transpose(kept, n, n), m, n, n);
+      const lost = a.reduce((sum, value, i) => sum + (value - back[i]!) ** 2, 0) / total;
+      expect(Math.abs(lost - tail[d]!)).toBeLessThan(1e-12);
+    }
+  });
+});
+
+describe("selection by magnitude", () => {
+  const floats = fc.array(fc.oneof(fc.float({ noNaN: true }), fc.constantFrom(0, -0, 1, -1, 0.5)), {
+    minLength: 1,
+    maxLength: 200,
+  });
+
+  test("exactly as many are marked as asked, none of them larger than one that stays", () => {
+    fc.assert(
+      fc.property(floats, fc.double({ min: 0, max: 1, noNaN: true }), (list, ratio) => {
+        const values = Float32Array.from(list);
+        const count = Math.round(ratio * values.length);
+        const marks = smallest(values, count);
+        const gone = [...values].filter((_, i) => marks[i] === 1).map(Math.abs);
+        const kept = [...values].filter((_, i) => marks[i] === 0).map(Math.abs);
+        expect(gone.length).toBe(count);
+        expect(Math.max(...gone, 0)).toBeLessThanOrEqual(Math.min(...kept, Number.POSITIVE_INFINITY));
+      }),
+    );
+  });
+
+  test("of equal magnitudes the lower index goes first", () => {
+    expect([...smallest(Float32Array.of(1, -1, 1, 2), 2)]).toEqual([1, 1, 0, 0]);
+  });
+
+  test("NaN counts as larger than everything", () => {
+    expect([...smallest(Float32Array.of(Number.NaN, Number.POSITIVE_INFINITY, 1), 2)]).toEqual([0, 1, 1]);
+  });
+
+  test("one threshold over several arrays is the threshold of their concatenation", async () => {
+    await fc.assert(
+      fc.asyncProperty(floats, floats, fc.nat(400), async (a, b, n) => {
+        const arrays = [Float32Array.from(a), Float32Array.from(b)];
+        const whole = Float32Array.from([...a, ...b]);
+        const count = n % (whole.length + 1);
+        const found = await thresholdOver(2, async (i) => arrays[i]!, count);
+        expect(found).toEqual(threshold(magnitudeBits(whole), count));
+      }),
+    );
+  });
+});
