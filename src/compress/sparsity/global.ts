@@ -1,0 +1,35 @@
+import type { FloatArray } from "../../kernels/reference/matmul.ts";
+import { magnitudeBits, thresholdOver } from "../../kernels/reference/select.ts";
+
+/** A weight that shares in the model's one threshold. */
+export interface GlobalWeight {
+  readonly layer: string;
+  readonly count: number;
+  readonly load: () => Promise<FloatArray>;
+}
+
+/**
+ * Zeros of each layer when the `ratio` smallest weights of all layers together go: one threshold on plain magnitudes,
+ * exact, ties by the order of the layers. Reads each weight three times, one at a time.
+ */
+export async function globalZeros(
+  weights: readonly GlobalWeight[],
+  ratio: number,
+): Promise<Map<string, number>> {
+  const total = weights.reduce((sum, weight) => sum + weight.count, 0);
+  const limit = await thresholdOver(weights.length, (i) => weights[i]!.load(), Math.round(ratio * total));
+  let ties = limit.ties;
+  const zeros = new Map<string, number>();
+  for (const weight of weights) {
+    let below = 0;
+    let equal = 0;
+    for (const b of magnitudeBits(await weight.load())) {
+      if (b < limit.bits) below += 1;
+      else if (b === limit.bits) equal += 1;
+    }
+    const taken = Math.min(ties, equal);
+    ties -= taken;
+    zeros.set(weight.layer, below + taken);
+  }
+  return zeros;
+}

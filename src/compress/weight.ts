@@ -1,0 +1,66 @@
+import type { FloatArray } from "../kernels/reference/matmul.ts";
+import { narrow, widen } from "../onnx/constant/half.ts";
+import { DataType } from "../onnx/data-type.ts";
+import type { TensorArray, TensorValue } from "../onnx/tensor-value.ts";
+
+/** A layer's weight as numbers to compute with, whatever type the file stores. */
+export interface LayerWeight {
+  readonly dataType: number;
+  readonly dims: readonly number[];
+  readonly values: FloatArray;
+}
+
+/** Bytes of one element, for the types whose weights this version compresses: float, double and float16. */
+export function itemBytes(dataType: number): number | undefined {
+  if (dataType === DataType.FLOAT) return 4;
+  if (dataType === DataType.DOUBLE) return 8;
+  if (dataType === DataType.FLOAT16) return 2;
+  return undefined;
+}
+
+/** The numbers of a stored tensor; undefined for types that are not compressed (integers, bfloat16, …). */
+export function weightOf(value: TensorValue): LayerWeight | undefined {
+  const { dataType, dims, data } = value;
+  if (dataType === DataType.FLOAT && data instanceof Float32Array) return { dataType, dims, values: data };
+  if (dataType === DataType.DOUBLE && data instanceof Float64Array) return { dataType, dims, values: data };
+  if (dataType === DataType.FLOAT16 && data instanceof Uint16Array) {
+    return { dataType, dims, values: widen(dataType, data) };
+  }
+  return undefined;
+}
+
+/** Numbers as the given type stores them; the inverse of {@link weightOf}. */
+export function storedAs(dataType: number, values: FloatArray): TensorArray {
+  if (dataType === DataType.FLOAT16) return narrow(dataType, values);
+  if (dataType === DataType.DOUBLE)
+    return values instanceof Float64Array ? values : Float64Array.from(values);
+  return values instanceof Float32Array ? values : Float32Array.from(values);
+}
+
+/** The numbers that come back after the type's rounding. */
+export function rounded(dataType: number, values: FloatArray): FloatArray {
+  if (dataType === DataType.FLOAT16) return widen(dataType, narrow(dataType, values));
+  if (dataType === DataType.DOUBLE) return values;
+  return values instanceof Float32Array ? values : Float32Array.from(values);
+}
+
+export function countNonzero(values: FloatArray): number {
+  let count = 0;
+  for (let i = 0; i < values.length; i++) if (values[i] !== 0) count += 1;
+  return count;
+}
+
+/** ‖W‖², in double precision. */
+export function energy(values: FloatArray): number {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i]! * values[i]!;
+  return sum;
+}
+
+/** ‖Ŵ − W‖² / ‖W‖²; 0 where both are zero. */
+export function relativeError(original: FloatArray, changed: FloatArray): number {
+  let difference = 0;
+  for (let i = 0; i < original.length; i++) difference += (changed[i]! - original[i]!) ** 2;
+  const total = energy(original);
+  return difference === 0 ? 0 : difference / total;
+}
