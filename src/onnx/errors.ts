@@ -24,6 +24,7 @@ export type ModelErrorCode =
   | "dangling_output"
   | "duplicate_value"
   | "duplicate_tensor"
+  | "duplicate_node"
   // tensors
   | "invalid_attribute"
   | "unknown_data_type"

@@ -4,6 +4,7 @@ import { TensorField } from "./fields.ts";
 import type { Tensor } from "./model.ts";
 import { packedBits, unpackedBits } from "./packed-bits.ts";
 import { byteLength, load } from "./source.ts";
+import { checkTensor, mismatch, rawByteLength, typedEntries, typedFieldOf } from "./tensor-layout.ts";
 import { elementCount, type TensorArray, type TensorValue } from "./tensor-value.ts";
 import { varintAt } from "./wire.ts";
 
@@ -40,33 +41,6 @@ const ARRAYS: Readonly<Record<number, NumericConstructor>> = {
 
 const SIGNED_PACKED = new Set<number>([DataType.INT4, DataType.INT2]);
 
-/** The typed field that may hold a data type; undefined where the type is not known. */
-export function typedFieldOf(dataType: number): number | undefined {
-  switch (dataType) {
-    case DataType.FLOAT:
-    case DataType.COMPLEX64:
-      return TensorField.floatData;
-    case DataType.DOUBLE:
-    case DataType.COMPLEX128:
-      return TensorField.doubleData;
-    case DataType.INT64:
-      return TensorField.int64Data;
-    case DataType.UINT32:
-    case DataType.UINT64:
-      return TensorField.uint64Data;
-    case DataType.STRING:
-      return TensorField.stringData;
-    default:
-      return bitsPerElement(dataType) === undefined ? undefined : TensorField.int32Data;
-  }
-}
-
-/** Bytes of `elements` numbers in raw_data. */
-export function rawByteLength(dataType: number, elements: number): number | undefined {
-  const bits = bitsPerElement(dataType);
-  return bits === undefined ? undefined : Math.ceil((elements * bits) / 8);
-}
-
 /** Bytes that the tensor's payload takes in the file, without tags; of an absent external file, by its shape. */
 export function tensorByteLength(tensor: Tensor): number {
   const { data } = tensor;
@@ -86,32 +60,17 @@ export function tensorByteLength(tensor: Tensor): number {
  * @throws ModelError when shape, type and data do not agree, or the external file is missing.
  */
 export async function readTensor(tensor: Tensor): Promise<TensorValue> {
+  checkTensor(tensor);
   const { dataType, dims, data } = tensor;
-  const elements = elementCount(dims);
   if (data.kind === "strings") {
-    if (dataType !== DataType.STRING) throw wrongField(tensor);
-    if (data.values.length !== elements) throw mismatch(tensor, `${data.values.length} strings`);
     const utf8 = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
     return { dataType, dims, data: data.values.map((value) => utf8.decode(value)) };
   }
-  if (dataType === DataType.STRING && elements === 0) return { dataType, dims, data: [] };
-  const length = rawByteLength(dataType, elements);
-  if (length === undefined) throw unknownType(tensor);
-  if (data.kind === "external" && data.span === null) {
-    throw new ModelError(
-      "external_data_missing",
-      `tensor "${tensor.name}" has its data in the file "${data.location}", which did not come with the model; upload both together`,
-    );
-  }
-  if (data.kind === "typed" && data.field !== typedFieldOf(dataType)) throw wrongField(tensor);
-  const payload = data.kind === "external" ? data.span! : data.bytes;
-  const stored = byteLength(payload);
-  if (data.kind === "typed" ? !typedLengthFits(tensor, stored) : stored !== length) {
-    throw mismatch(tensor, `${stored} bytes`);
-  }
+  if (dataType === DataType.STRING) return { dataType, dims, data: [] };
+  const payload = data.kind === "external" ? data.span : data.bytes;
+  if (payload === null) throw missingFile(tensor);
   const bytes = await load(payload);
-  const raw = data.kind === "typed" ? fromTyped(tensor, data.field, bytes, length) : bytes;
-  return { dataType, dims, data: fromRaw(dataType, raw, elements) };
+  return { dataType, dims, data: fromRaw(tensor, data.kind === "typed" ? fromTyped(tensor, bytes) : bytes) };
 }
 
 /** A tensor with raw_data (string_data for strings) of these numbers. */
@@ -131,31 +90,15 @@ export function tensorOf(name: string, value: TensorValue): Tensor {
   return { name, dataType, dims, data: { kind: "raw", bytes } };
 }
 
-/**
- * Whether the encoded length of a typed field can hold the tensor's elements: exactly for fixed-width fields, within
- * 1 to 10 bytes a varint otherwise.
- */
-export function typedLengthFits(tensor: Tensor, stored: number): boolean {
-  const entries = typedEntries(tensor.dataType, elementCount(tensor.dims));
-  if (tensor.data.kind !== "typed") return false;
-  if (tensor.data.field === TensorField.floatData) return stored === entries * 4;
-  if (tensor.data.field === TensorField.doubleData) return stored === entries * 8;
-  return stored >= entries && stored <= entries * 10;
-}
-
-/** Numbers that the typed field holds: two a complex element, one for each byte of packed 4-bit and 2-bit types. */
-function typedEntries(dataType: number, elements: number): number {
-  if (dataType === DataType.COMPLEX64 || dataType === DataType.COMPLEX128) return elements * 2;
-  const bits = bitsPerElement(dataType) ?? 8;
-  return bits < 8 ? Math.ceil((elements * bits) / 8) : elements;
-}
-
 /** raw_data of what a typed field holds. */
-function fromTyped(tensor: Tensor, field: number, bytes: Uint8Array, length: number): Uint8Array {
+function fromTyped(tensor: Tensor, bytes: Uint8Array): Uint8Array {
+  const field = typedFieldOf(tensor.dataType);
   if (field === TensorField.floatData || field === TensorField.doubleData) return bytes;
+  const elements = elementCount(tensor.dims);
+  const entries = typedEntries(tensor.dataType, elements);
+  const length = rawByteLength(tensor.dataType, elements)!;
   const raw = new Uint8Array(length);
   const view = new DataView(raw.buffer);
-  const entries = typedEntries(tensor.dataType, elementCount(tensor.dims));
   const width = entries === 0 ? 1 : length / entries;
   let at = 0;
   for (let i = 0; i < entries; i++) {
@@ -178,10 +121,10 @@ function fromTyped(tensor: Tensor, field: number, bytes: Uint8Array, length: num
 }
 
 /** Typed arrays are little endian on every engine that Hone runs on, as raw_data is. */
-function fromRaw(dataType: number, raw: Uint8Array, elements: number): NumericArray {
+function fromRaw({ dataType, dims }: Tensor, raw: Uint8Array): NumericArray {
   const bits = bitsPerElement(dataType)!;
   if (bits < 8) {
-    const unpacked = unpackedBits(raw, bits, elements, SIGNED_PACKED.has(dataType));
+    const unpacked = unpackedBits(raw, bits, elementCount(dims), SIGNED_PACKED.has(dataType));
     return new ARRAYS[dataType]!(unpacked.buffer);
   }
   return new ARRAYS[dataType]!(raw.slice().buffer);
@@ -204,23 +147,10 @@ function bigVarintAt(bytes: Uint8Array, at: number): [value: bigint, next: numbe
   return null;
 }
 
-function mismatch(tensor: Tensor, found: string): ModelError {
+function missingFile(tensor: Tensor): ModelError {
+  const location = tensor.data.kind === "external" ? tensor.data.location : "";
   return new ModelError(
-    "shape_bytes_mismatch",
-    `tensor "${tensor.name}" of shape [${tensor.dims}] and type ${dataTypeName(tensor.dataType)} holds ${found}; export the model again`,
-  );
-}
-
-function wrongField(tensor: Tensor): ModelError {
-  return new ModelError(
-    "wrong_data_field",
-    `tensor "${tensor.name}" of type ${dataTypeName(tensor.dataType)} has its data in a field for another type; export the model again`,
-  );
-}
-
-function unknownType(tensor: Tensor): ModelError {
-  return new ModelError(
-    "unknown_data_type",
-    `tensor "${tensor.name}" has ${dataTypeName(tensor.dataType)}, which ONNX does not define for raw data; export the model again`,
+    "external_data_missing",
+    `tensor "${tensor.name}" has its data in the file "${location}", which did not come with the model; upload both together`,
   );
 }
