@@ -9,8 +9,11 @@ export const PartitionType = z
 export type PartitionType = z.infer<typeof PartitionType>;
 
 export const Mode = z.enum(["training", "inference"]);
+export type Mode = z.infer<typeof Mode>;
 export const Objective = z.enum(["time", "energy", "cost"]);
+export type Objective = z.infer<typeof Objective>;
 export const CostModel = z.enum(["hone", "accpar"]);
+export type CostModel = z.infer<typeof CostModel>;
 
 export const PlanOptions = z.strictObject({
   mode: Mode.optional().describe("inference where nothing is said"),
@@ -22,6 +25,10 @@ export type PlanOptions = z.infer<typeof PlanOptions>;
 
 const DeviceShare = z.strictObject({
   device: z.string().describe("`tpu-v3/0`: accelerator and its index in the mix."),
+  count: z
+    .int()
+    .optional()
+    .describe("In very large plans: so many devices from this one on do the same share each."),
   share: z.number().min(0).max(1).describe("Part of the layer's work that the device does."),
 });
 
@@ -37,8 +44,11 @@ export const PlanLayer = z.strictObject({
 
 const Baseline = z.strictObject({
   step_time_s: z.number(),
+  energy_j: z.number().nullable(),
+  price_usd: z.number().nullable(),
   communication_bytes: z.number(),
   communication_elements: z.number().optional(),
+  fits: z.boolean().describe("Whether every device's memory holds its part."),
 });
 
 export const PlanDevice = z.strictObject({
@@ -65,7 +75,17 @@ export const Plan = z
     communication_elements: z.number().optional().describe("With cost_model accpar."),
     devices: z.array(PlanDevice),
     layers: z.array(PlanLayer),
-    baselines: z.strictObject({ data_parallel: Baseline, owt: Baseline, hypar: Baseline, accpar: Baseline }),
+    fits: z.boolean().describe("Whether every device's memory holds its part; `notes` says where not."),
+    baselines: z
+      .strictObject({
+        data_parallel: Baseline.describe("Types I only, equal shares."),
+        data_parallel_proportional: Baseline.describe("Types I only, shares that balance the devices."),
+        owt: Baseline.describe("One Weird Trick: convolutions I, fully connected layers II, equal shares."),
+        hypar: Baseline.describe("HyPar: types I and II, level by level, equal shares."),
+        accpar: Baseline.describe("AccPar: all types, level by level, shares that balance the devices."),
+        one_device: Baseline.describe("The device of the mix that is fastest alone."),
+      })
+      .describe("The same model and mix under other schemes, by the same cost model."),
     estimated: z
       .literal(true)
       .describe("Times come from the cost model, not from the accelerators themselves."),

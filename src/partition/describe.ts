@@ -1,0 +1,222 @@
+import type { Mix } from "../../schemas/mix.ts";
+import type { PartitionType, Plan } from "../../schemas/plan.ts";
+import type { Candidate, Question } from "./candidate.ts";
+import { type Costs, costsOf } from "./cost.ts";
+import { deviceTime, factsOf, scale } from "./facts.ts";
+import { totalCost } from "./greedy.ts";
+import { TYPE_NAMES } from "./layout.ts";
+import type { Baselines } from "./plan.ts";
+import { rateOf } from "./subsets.ts";
+import { type DeviceClass, peakFlops } from "./tree.ts";
+
+/** Shares that a plan lists device by device; beyond that, runs of equal devices. */
+const LISTED_SHARES = 200_000;
+
+/** A candidate as the plan that callers see. */
+export function describePlan(question: Question, chosen: Candidate, baselines: Baselines, mix: Mix): Plan {
+  const { network, mode, objective, costModel } = question;
+  const devices = devicesOf(question, chosen);
+  const bytes = measured(question, chosen, "bytes");
+  const accpar = costModel === "accpar";
+  const elements = accpar ? totalCost(measured(question, chosen, "elements"), chosen.codes) : undefined;
+  return {
+    mode,
+    batch: network.batch,
+    objective,
+    cost_model: costModel,
+    mix,
+    step_time_s: chosen.stepTime,
+    energy_j: spent(chosen, "energy"),
+    price_usd: spent(chosen, "cost"),
+    communication_bytes: totalCost(bytes, chosen.codes),
+    ...(elements === undefined ? {} : { communication_elements: elements }),
+    devices: devices.map(({ name, accelerator, memory, limit, busy }) => ({
+      name,
+      accelerator,
+      memory_bytes: memory,
+      memory_limit_bytes: limit,
+      busy_s: busy,
+    })),
+    layers: layersOf(question, chosen, devices, bytes),
+    fits: chosen.fits,
+    baselines: Object.fromEntries(
+      Object.entries(baselines).map(([name, candidate]) => [name, baselineOf(question, candidate)]),
+    ) as Plan["baselines"],
+    estimated: true,
+    notes: notesOf(question, chosen),
+  };
+}
+
+function baselineOf(question: Question, candidate: Candidate): Plan["baselines"]["owt"] {
+  const elements =
+    question.costModel === "accpar"
+      ? { communication_elements: totalCost(measured(question, candidate, "elements"), candidate.codes) }
+      : {};
+  return {
+    step_time_s: candidate.stepTime,
+    energy_j: spent(candidate, "energy"),
+    price_usd: spent(candidate, "cost"),
+    communication_bytes: totalCost(measured(question, candidate, "bytes"), candidate.codes),
+    ...elements,
+    fits: candidate.fits,
+  };
+}
+
+function measured(question: Question, { arena }: Candidate, measure: "bytes" | "elements"): Costs {
+  return costsOf(question.network, arena.time.hierarchy, {
+    mode: question.mode,
+    shares: arena.shares,
+    measure,
+    countsInputError: question.costModel === "accpar",
+  });
+}
+
+/** Joules or dollars of a step: every device that takes part counts for the whole of it. */
+function spent({ arena, stepTime }: Candidate, objective: "energy" | "cost"): number | null {
+  const rate = rateOf(arena.groups, objective);
+  return rate === null ? null : rate * stepTime;
+}
+
+interface Device {
+  readonly name: string;
+  readonly accelerator: string;
+  readonly limit: number;
+  readonly memory: number;
+  readonly busy: number;
+  /** Class of the hierarchy; null where the device takes no part. */
+  readonly deviceClass: number | null;
+}
+
+/** Every device of the mix in its order, each with its class in the chosen hierarchy. */
+function devicesOf(question: Question, { arena, codes, memory }: Candidate): Device[] {
+  const { hierarchy } = arena.time;
+  const classes = hierarchy.levels[hierarchy.depth] as readonly DeviceClass[];
+  const busy = busyOf(question, arena.time, codes, classes.length);
+  const waiting = classes.map((device) => ({
+    origin: arena.origin[device.devices[0]?.group ?? 0],
+    left: device.multiplicity,
+  }));
+  const named = new Map<string, number>();
+  return question.groups.flatMap(({ accelerator, count }, g) =>
+    Array.from({ length: count }, (): Device => {
+      const index = named.get(accelerator.name) ?? 0;
+      named.set(accelerator.name, index + 1);
+      const c = waiting.findIndex(({ origin, left }) => origin === g && left > 0);
+      const found = waiting[c];
+      if (found) found.left--;
+      return {
+        name: `${accelerator.name}/${index}`,
+        accelerator: accelerator.name,
+        limit: accelerator.memory_bytes,
+        memory: found ? (memory[c] as number) : 0,
+        busy: found ? (busy[c] as number) : 0,
+        deviceClass: found ? c : null,
+      };
+    }),
+  );
+}
+
+/** Seconds of a step in which a device of each class computes or moves its own memory. */
+function busyOf(question: Question, costs: Costs, codes: readonly number[], classes: number): Float64Array {
+  const busy = new Float64Array(classes);
+  const whole = new Float64Array(3);
+  for (const [v, node] of question.network.nodes.entries()) {
+    const facts = factsOf(node, costs.hierarchy, question.mode);
+    const parts = costs.parts(v, codes[v] as number);
+    for (let c = 0; c < classes; c++) busy[c] = (busy[c] as number) + deviceTime(facts, parts, c, whole);
+  }
+  return busy;
+}
+
+function layersOf(
+  question: Question,
+  { arena, codes }: Candidate,
+  devices: readonly Device[],
+  bytes: Costs,
+): Plan["layers"] {
+  const { nodes, edges } = question.network;
+  const { depth, hierarchy } = arena.time;
+  const time = nodes.map((_, v) => arena.time.unary(v, codes[v] as number));
+  const moved = nodes.map((_, v) => bytes.unary(v, codes[v] as number));
+  for (const [e, { from, to }] of edges.entries()) {
+    const [s, t] = [codes[from] as number, codes[to] as number];
+    time[to] = (time[to] as number) + arena.time.edge(e, s, t);
+    moved[to] = (moved[to] as number) + bytes.edge(e, s, t);
+  }
+  const grouped = nodes.length * devices.length > LISTED_SHARES;
+  return nodes.map((node, v) => {
+    const facts = factsOf(node, hierarchy, question.mode);
+    const parts = arena.time.parts(v, codes[v] as number);
+    const share = ({ deviceClass }: Device) =>
+      deviceClass === null ? 0 : scale(facts.splits.work, parts, deviceClass * 3);
+    return {
+      name: node.name,
+      op: node.op,
+      type: typesOf(codes[v] as number, depth),
+      shares: grouped ? runs(devices, share) : devices.map((d) => ({ device: d.name, share: share(d) })),
+      flops: facts.flops,
+      communication_bytes: moved[v] as number,
+      time_s: time[v] as number,
+    };
+  });
+}
+
+function runs(
+  devices: readonly Device[],
+  share: (device: Device) => number,
+): Plan["layers"][number]["shares"] {
+  const found: { device: string; count: number; share: number; kind: string }[] = [];
+  for (const device of devices) {
+    const last = found[found.length - 1];
+    const own = share(device);
+    if (last && last.kind === device.accelerator && last.share === own) last.count++;
+    else found.push({ device: device.name, count: 1, share: own, kind: device.accelerator });
+  }
+  return found.map(({ kind: _kind, ...run }) => run);
+}
+
+/** Types by level, outermost first. */
+export function typesOf(code: number, depth: number): PartitionType[] {
+  return Array.from({ length: depth }, (_, h) => {
+    const digit = (Math.floor(code / 3 ** (depth - 1 - h)) % 3) as 0 | 1 | 2;
+    return TYPE_NAMES[digit];
+  });
+}
+
+function notesOf(question: Question, chosen: Candidate): string[] {
+  const { groups, network, mode } = question;
+  const notes = [...network.notes];
+  const precisions = new Set(network.nodes.map(({ precision }) => precision));
+  for (const precision of precisions) {
+    for (const group of groups) {
+      const used = Object.entries(group.accelerator.flops).find(
+        ([, flops]) => flops === peakFlops(group, precision),
+      )?.[0];
+      if (used && used !== precision) {
+        notes.push(`${group.accelerator.name} computes ${precision} layers at its ${used} rate.`);
+      }
+    }
+  }
+  const connected = groups.length > 1 || (groups[0]?.count ?? 0) > 1;
+  if (connected && groups.some(({ assumed }) => assumed.bandwidth)) {
+    notes.push("Where no link is declared, 10 Gb/s is assumed.");
+  }
+  if (connected && groups.some(({ assumed }) => assumed.latency))
+    notes.push("Where a link declares no latency, 5 µs a message is assumed.");
+  notes.push(
+    "Times are peak figures by roofline; compute and communication do not overlap.",
+    "Shares are exact; the time and memory of a device count them rounded up to whole samples and channels.",
+  );
+  if (mode === "training") notes.push("Training keeps gradients and Adam's two moments for every weight.");
+  const used = chosen.arena.groups.reduce((sum, { count }) => sum + count, 0);
+  const declared = groups.reduce((sum, { count }) => sum + count, 0);
+  if (used < declared) {
+    notes.push(`${used} of ${declared} devices take part: with more of them the objective gets worse.`);
+  }
+  if (chosen.overflow > 0) {
+    notes.push(
+      `No plan was found that fits: the fullest device needs ${chosen.overflow.toFixed(2)} times its memory.`,
+    );
+  }
+  return notes;
+}

@@ -1,0 +1,143 @@
+import type { Mix } from "../../schemas/mix.ts";
+import type { Objective, Plan, PlanOptions } from "../../schemas/plan.ts";
+import { type Arena, arenaOf, type Candidate, candidateOf, preferred, type Question } from "./candidate.ts";
+import { costsOf } from "./cost.ts";
+import { describePlan } from "./describe.ts";
+import type { Network } from "./graph.ts";
+import { greedy, SCHEMES } from "./greedy.ts";
+import { checkMix, MixError, resolveMix } from "./mix.ts";
+import { searchTypes } from "./search.ts";
+import { type Counts, computeBound, rateOf, subsetsOf, takePart } from "./subsets.ts";
+
+export type BaselineName = keyof Plan["baselines"];
+export type Baselines = Readonly<Record<BaselineName, Candidate>>;
+
+/** Parts of the mix that get a full search, beside the whole. */
+const SEARCHED_SUBSETS = 4;
+
+/** Seconds for a full memory that the search tries, as multiples of the step, while a plan does not fit. */
+const MEMORY_PRICES = [0.1, 1, 10, 100];
+
+/**
+ * Plans how to split a network over a mix. The plan is the best of Hone's own search and of every baseline that it
+ * prints, so that it is never worse than one of them by its objective (step time, energy or price; with cost
+ * model "accpar" elements moved), except where that baseline does not fit in memory. Deterministic.
+ * @throws MixError when the mix makes no sense, or lacks a figure that the objective needs
+ */
+export function planNetwork(network: Network, mix: Mix, options: PlanOptions = {}): Plan {
+  const checked = checkMix(mix);
+  const costModel = options.cost_model ?? "hone";
+  const question: Question = {
+    network,
+    groups: resolveMix(checked),
+    mode: options.mode ?? (costModel === "accpar" ? "training" : "inference"),
+    objective: options.objective ?? "time",
+    costModel,
+  };
+  requireFigures(question);
+  const all = question.groups.map(({ count }) => count);
+  const solved = arenaOf(question, all, "solved");
+  const uneven = solved.time.hierarchy.cuts.some((cut) => !cut.alike);
+  const equal = uneven ? arenaOf(question, all, "equal") : solved;
+  const baselines: Baselines = {
+    data_parallel: candidateOf(question, equal, greedy(equal.goal, SCHEMES.data_parallel)),
+    data_parallel_proportional: candidateOf(question, solved, greedy(solved.goal, SCHEMES.data_parallel)),
+    owt: candidateOf(question, equal, greedy(equal.goal, SCHEMES.owt)),
+    hypar: candidateOf(question, equal, greedy(equal.goal, SCHEMES.hypar)),
+    accpar: candidateOf(question, solved, greedy(solved.goal, SCHEMES.accpar)),
+    one_device: oneDevice(question),
+  };
+  const own = bestOver(question, solved, Object.values(baselines));
+  return describePlan(question, own, baselines, checked);
+}
+
+/** The whole mix, the baselines, and such parts of the mix as could still win. */
+function bestOver(question: Question, whole: Arena, baselines: readonly Candidate[]): Candidate {
+  // Without a device there is no communication; AccPar's counting is about the whole array.
+  const counted = question.costModel === "accpar" ? baselines.slice(0, -1) : baselines;
+  let best = [...counted, searched(question, whole)].reduce(preferred);
+  if (question.costModel === "accpar") return best;
+  const { network, mode, objective } = question;
+  const parts = subsetsOf(question.groups)
+    .slice(1)
+    .map((counts) => {
+      const { groups } = takePart(question.groups, counts);
+      const rate = rateOf(groups, objective) ?? Number.POSITIVE_INFINITY;
+      return { counts, bound: rate * computeBound(network, groups, mode) };
+    })
+    .sort((a, b) => a.bound - b.bound);
+  const promising = parts
+    .filter(({ bound }) => best.overflow > 0 || bound < best.value)
+    .slice(0, 3 * SEARCHED_SUBSETS)
+    .map(({ counts }) => quick(question, counts))
+    .sort((a, b) => a.overflow - b.overflow || a.value - b.value)
+    .slice(0, SEARCHED_SUBSETS);
+  for (const candidate of promising) {
+    best = preferred(best, candidate);
+    if (candidate.value < 1.5 * best.value) best = preferred(best, searched(question, candidate.arena));
+  }
+  return best;
+}
+
+function quick(question: Question, counts: Counts): Candidate {
+  const arena = arenaOf(question, counts, "solved");
+  return candidateOf(question, arena, greedy(arena.goal, SCHEMES.accpar));
+}
+
+/** The joint search; under a price for memory while the result does not fit. */
+function searched(question: Question, arena: Arena): Candidate {
+  let best = candidateOf(question, arena, searchTypes(arena.goal));
+  if (question.costModel === "accpar") return best;
+  for (const price of MEMORY_PRICES) {
+    if (best.overflow === 0) break;
+    const priced = costsOf(question.network, arena.time.hierarchy, {
+      mode: question.mode,
+      shares: arena.shares,
+      measure: "time",
+      countsInputError: false,
+      memoryPrice: price * best.stepTime,
+    });
+    best = preferred(best, candidateOf(question, arena, searchTypes(priced)));
+  }
+  return best;
+}
+
+/** The best single device of the mix. */
+function oneDevice(question: Question): Candidate {
+  const { groups, network } = question;
+  return groups
+    .map((_, g) =>
+      arenaOf(
+        question,
+        groups.map((_, other) => (other === g ? 1 : 0)),
+        "solved",
+      ),
+    )
+    .map((arena) =>
+      candidateOf(
+        question,
+        arena,
+        network.nodes.map(() => 0),
+      ),
+    )
+    .reduce((a, b) => {
+      if (a.overflow !== b.overflow) return a.overflow < b.overflow ? a : b;
+      return b.stepTime < a.stepTime ? b : a;
+    });
+}
+
+function requireFigures({ groups, objective }: Question): void {
+  const figure: Partial<Record<Objective, "watts" | "price_per_hour">> = {
+    energy: "watts",
+    cost: "price_per_hour",
+  };
+  const needed = figure[objective];
+  if (!needed) return;
+  const without = groups.findIndex(({ accelerator }) => accelerator[needed] === undefined);
+  if (without < 0) return;
+  throw new MixError(
+    "missing_figure",
+    `the objective "${objective}" needs ${needed} for every accelerator; "${groups[without]?.accelerator.name}" has none, so declare it in the mix`,
+    `/${without}/accelerator/${needed}`,
+  );
+}

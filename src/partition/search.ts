@@ -1,0 +1,163 @@
+import type { Costs } from "./cost.ts";
+import { eliminationOrder, minimise, type Order, type PairCost } from "./eliminate.ts";
+import type { NetworkEdge, NetworkNode } from "./graph.ts";
+import { greedy, SCHEMES, totalCost } from "./greedy.ts";
+import { extendsPath, sweepPath } from "./sweep.ts";
+
+/** What a search may use; the defaults keep a plan of 200 layers on 256 devices under a second. */
+export interface SearchLimits {
+  /** Entries that one path sweep may remember, in bytes. */
+  readonly sweepBytes: number;
+  /** Entries of the largest table, and steps, of one joint elimination. */
+  readonly tableEntries: number;
+  readonly eliminationSteps: number;
+  readonly rounds: number;
+}
+
+export const DEFAULT_LIMITS: SearchLimits = {
+  sweepBytes: 40_000_000,
+  tableEntries: 1_000_000,
+  eliminationSteps: 20_000_000,
+  rounds: 6,
+};
+
+/**
+ * Types for every node and level, searched over all levels jointly. Exact for a chain of layers (one sweep), and
+ * for any graph narrow enough to eliminate all levels at once. Otherwise it starts from the best of the greedy
+ * schemes and improves by turns, several levels of all nodes at once and all levels of one path at once, each
+ * step exact, until nothing improves: never worse than where it started.
+ */
+export function searchTypes(costs: Costs, limits: SearchLimits = DEFAULT_LIMITS): number[] {
+  const { nodes, edges } = costs.network;
+  if (costs.depth === 0 || nodes.length === 0) return nodes.map(() => 0);
+  const starts = Object.values(SCHEMES).map((allowed) => greedy(costs, allowed));
+  const best = starts.reduce((a, b) => (totalCost(costs, b) < totalCost(costs, a) ? b : a));
+  const incident = incidentEdges(nodes.length, edges);
+  const paths = pathCover(costs, incident, limits);
+  if (paths.length === 1 && paths[0]?.length === nodes.length) {
+    return better(costs, best, sweepPath(costs, paths[0], best));
+  }
+  const ties = edges.map(({ from, to }) => ({ a: from, b: to }));
+  const { window, order } = widestWindow(costs, ties, limits);
+  if (window === costs.depth && order.frozen.length === 0) {
+    return better(costs, best, improveLevels(costs, best, 0, window, order));
+  }
+  let codes = best;
+  let cost = totalCost(costs, codes);
+  for (let round = 0; round < limits.rounds; round++) {
+    const before = cost;
+    for (let first = 0; first === 0 || first + window <= costs.depth; first += Math.ceil(window / 2)) {
+      const start = Math.max(0, Math.min(first, costs.depth - window));
+      codes = better(costs, codes, improveLevels(costs, codes, start, window, order));
+    }
+    for (const path of paths) codes = better(costs, codes, sweepPath(costs, path, codes));
+    cost = totalCost(costs, codes);
+    if (!(cost < before * (1 - 1e-9))) break;
+  }
+  return codes;
+}
+
+function better(costs: Costs, current: number[], candidate: number[]): number[] {
+  return totalCost(costs, candidate) < totalCost(costs, current) ? candidate : current;
+}
+
+/** How many levels can be eliminated jointly within the limits, and in which order. */
+function widestWindow(
+  costs: Costs,
+  ties: readonly { a: number; b: number }[],
+  limits: SearchLimits,
+): { window: number; order: Order } {
+  const count = costs.network.nodes.length;
+  const narrow = Math.floor(Math.log(limits.tableEntries) / Math.log(3));
+  const order = eliminationOrder(count, ties, narrow);
+  let window = 1;
+  for (let levels = 2; levels <= costs.depth; levels++) {
+    const domain = 3 ** levels;
+    const steps = domain ** (order.width + 1) * count;
+    const pairs = domain * domain * ties.length * costs.depth;
+    if (domain ** order.width > limits.tableEntries || steps > limits.eliminationSteps * 5) break;
+    if (pairs > limits.eliminationSteps || domain > 60_000) break;
+    window = levels;
+  }
+  return { window, order };
+}
+
+/** Best types of the levels [first, first + window) of all nodes at once, the other levels held. */
+function improveLevels(
+  costs: Costs,
+  codes: readonly number[],
+  first: number,
+  window: number,
+  order: Order,
+): number[] {
+  const { nodes, edges } = costs.network;
+  const frozen = new Set(order.frozen);
+  const low = 3 ** (costs.depth - first - window);
+  const span = 3 ** window;
+  const domains = nodes.map((node, v) => {
+    const code = codes[v] as number;
+    if (frozen.has(v)) return [code];
+    const middle = Math.floor(code / low) % span;
+    const all = Array.from({ length: span }, (_, digits) => digits).filter((digits) =>
+      possible(node, digits, window),
+    );
+    return all.map((digits) => code + (digits - middle) * low);
+  });
+  const unary = domains.map((domain, v) => Float64Array.from(domain, (code) => costs.unary(v, code)));
+  const pairs = edges.map(({ from, to }, e): PairCost => {
+    const [a, b] = [domains[from] as number[], domains[to] as number[]];
+    const table = new Float64Array(a.length * b.length);
+    for (let i = 0; i < a.length; i++) {
+      for (let j = 0; j < b.length; j++) {
+        table[i * b.length + j] = costs.edge(e, a[i] as number, b[j] as number);
+      }
+    }
+    return { a: from, b: to, table };
+  });
+  const values = minimise(unary, pairs, [...order.sequence, ...order.frozen]);
+  return values.map((value, v) => (domains[v] as number[])[value] as number);
+}
+
+function possible(node: NetworkNode, digits: number, window: number): boolean {
+  let rest = digits;
+  for (let i = 0; i < window; i++) {
+    if (node.ways[(rest % 3) as 0 | 1 | 2] === null) return false;
+    rest = Math.floor(rest / 3);
+  }
+  return true;
+}
+
+/** Paths that can be swept, such that every node lies on one; none where a sweep would be too large. */
+function pathCover(costs: Costs, incident: readonly (readonly number[])[], limits: SearchLimits): number[][] {
+  const { nodes, edges } = costs.network;
+  const longest = Math.floor(limits.sweepBytes / (costs.codes * costs.depth));
+  if (longest < 2 || nodes.length * costs.codes * costs.depth > limits.sweepBytes * 4) return [];
+  const covered = new Set<number>();
+  const paths: number[][] = [];
+  for (let start = 0; start < nodes.length; start++) {
+    if (covered.has(start)) continue;
+    const path = [start];
+    while (path.length < longest) {
+      const last = path[path.length - 1] as number;
+      const next = (incident[last] as number[])
+        .map((e) => edges[e] as NetworkEdge)
+        .filter(({ from, to }) => from === last && to !== last)
+        .map(({ to }) => to)
+        .find((to) => !path.includes(to) && extendsPath(edges, incident, path, to));
+      if (next === undefined) break;
+      path.push(next);
+    }
+    for (const v of path) covered.add(v);
+    paths.push(path);
+  }
+  return paths;
+}
+
+function incidentEdges(count: number, edges: readonly NetworkEdge[]): number[][] {
+  const incident = Array.from({ length: count }, (): number[] => []);
+  for (const [e, { from, to }] of edges.entries()) {
+    incident[from]?.push(e);
+    if (to !== from) incident[to]?.push(e);
+  }
+  return incident;
+}

@@ -1,0 +1,120 @@
+import type { Mode } from "../../schemas/plan.ts";
+import type { NetworkNode } from "./graph.ts";
+import { TYPE_NAMES, type TypeIndex, type Way } from "./layout.ts";
+import { type Cut, type GroupCount, type Hierarchy, peakFlops } from "./tree.ts";
+
+/** One side of a cut taken together. */
+export interface Side {
+  /** FLOP/s. */
+  readonly flops: number;
+  /** Bytes per second from and to memory. */
+  readonly memoryBandwidth: number;
+}
+
+/** What a layer asks of a device: `splitBytes` shrink with its share, `wholeBytes` do not. */
+export interface Load {
+  readonly flops: number;
+  readonly splitBytes: number;
+  readonly wholeBytes: number;
+}
+
+/** Seconds that a side takes for a share of a load: the roofline of compute and memory. */
+export function sideTime(side: Side, load: Load, share: number): number {
+  return Math.max(
+    (share * load.flops) / side.flops,
+    (share * load.splitBytes + load.wholeBytes) / side.memoryBandwidth,
+  );
+}
+
+/**
+ * The share α of side a at which both sides take equally long, `sideTime(a, load, α) = sideTime(b, load, 1 − α)`
+ * (AccPar, equation 9, with the memory term added). Both sides exchange at the same time over the same cut, so
+ * that communication drops out. 0 or 1 where one side would be slower even with nothing to do.
+ */
+export function solveShare(a: Side, b: Side, load: Load): number {
+  const gap = (share: number) => sideTime(a, load, share) - sideTime(b, load, 1 - share);
+  if (gap(0) >= 0) return 0;
+  if (gap(1) <= 0) return 1;
+  let low = 0;
+  let high = 1;
+  for (let i = 0; i < 100; i++) {
+    const middle = (low + high) / 2;
+    if (middle === low || middle === high) break;
+    if (gap(middle) < 0) low = middle;
+    else high = middle;
+  }
+  return (low + high) / 2;
+}
+
+/** What a layer asks of the devices in one step, all passes and the weight update together. */
+export function loadOf(node: NetworkNode, way: Way, mode: Mode): Load {
+  const { input, output, weights } = trafficOf(node, mode);
+  const split =
+    (way.splitsInput ? input : 0) + (way.splitsOutput ? output : 0) + (way.splitsWeights ? weights : 0);
+  return { flops: flopsOf(node, mode), splitBytes: split, wholeBytes: input + output + weights - split };
+}
+
+/** Bytes from and to memory in one step, by tensor: every pass reads or writes F or E of both ends and W once. */
+export function trafficOf(
+  node: NetworkNode,
+  mode: Mode,
+): { readonly input: number; readonly output: number; readonly weights: number } {
+  const passes = mode === "training" ? 3 : 1;
+  const update = mode === "training" && node.weights > 0 ? UPDATE_TRAFFIC : 0;
+  return {
+    input: passes * node.input * node.elementBytes,
+    output: passes * node.output * node.elementBytes,
+    weights: (passes + update) * node.weightBytes,
+  };
+}
+
+/** Adam reads weight, gradient and two moments, and writes weight and two moments. */
+export const UPDATE_TRAFFIC = 7;
+
+/** FLOPs of one step. */
+export function flopsOf(node: NetworkNode, mode: Mode): number {
+  const { forward, backward, gradient } = node.flops;
+  return mode === "training" ? forward + (node.passesError ? backward : 0) + gradient : forward;
+}
+
+/** Share of side a for every cut and type, at [cut·3 + type]. `equal` follows the numbers of devices. */
+export function sharesOf(
+  node: NetworkNode,
+  hierarchy: Hierarchy,
+  mode: Mode,
+  policy: "solved" | "equal",
+): Float64Array {
+  const shares = new Float64Array(hierarchy.cuts.length * 3);
+  for (const cut of hierarchy.cuts) {
+    for (let type = 0; type < TYPE_NAMES.length; type++) {
+      const way = node.ways[type as TypeIndex];
+      shares[cut.id * 3 + type] =
+        way === null || policy === "equal" || cut.alike || !way.splitsWork
+          ? cut.countShare
+          : solveShare(
+              sideOf(cut, 0, hierarchy, node),
+              sideOf(cut, 1, hierarchy, node),
+              loadOf(node, way, mode),
+            );
+    }
+  }
+  return shares;
+}
+
+/** A side of a cut as one device. */
+export function sideOf(cut: Cut, side: 0 | 1, hierarchy: Hierarchy, node: NetworkNode): Side {
+  return together(cut.sides[side], hierarchy, node);
+}
+
+/** A set of devices as one: FLOP/s and memory bandwidth added up. */
+export function together(devices: readonly GroupCount[], hierarchy: Hierarchy, node: NetworkNode): Side {
+  let flops = 0;
+  let memoryBandwidth = 0;
+  for (const { group, count } of devices) {
+    const kind = hierarchy.groups[group];
+    if (!kind) continue;
+    flops += count * peakFlops(kind, node.precision);
+    memoryBandwidth += count * kind.accelerator.memory_bandwidth;
+  }
+  return { flops, memoryBandwidth };
+}

@@ -1,0 +1,158 @@
+import type { Precision } from "../../schemas/mix.ts";
+import type { NetworkNode } from "./graph.ts";
+import type { DeviceGroup } from "./mix.ts";
+
+/**
+ * The hierarchy of cuts: the array is split in two, and the halves again, until each part is one device. Unlike
+ * accelerators are separated first. All cuts of one depth form a level, and a layer has one partition type a
+ * level. Halves that are equal down to the last device are one class with a multiplicity, so that 2^n equal
+ * devices cost as much to plan as n.
+ */
+export interface Hierarchy {
+  readonly groups: readonly DeviceGroup[];
+  /** levels[h] holds the classes at depth h; levels[depth] holds single devices only. */
+  readonly levels: readonly (readonly DeviceClass[])[];
+  /** Number of cut levels. */
+  readonly depth: number;
+  readonly cuts: readonly Cut[];
+}
+
+/** Equal sets of devices that do equal work. */
+export interface DeviceClass {
+  /** How many such sets there are. */
+  readonly multiplicity: number;
+  readonly devices: readonly GroupCount[];
+  /** null where the set is one device. A single device stays in all deeper levels. */
+  readonly cut: Cut | null;
+  /** Positions in the next level; equal halves share one. */
+  readonly children: readonly [number, number];
+}
+
+export interface GroupCount {
+  /** Index into `groups`. */
+  readonly group: number;
+  readonly count: number;
+}
+
+export interface Cut {
+  readonly id: number;
+  readonly sides: readonly [readonly GroupCount[], readonly GroupCount[]];
+  /** Share of side a where only the numbers of devices count: 1/2 for equal halves. */
+  readonly countShare: number;
+  /** True where both sides have the same kind of device, so that shares follow the counts. */
+  readonly alike: boolean;
+  /** Bytes per second and direction between the sides: the narrower of both sides' links taken together. */
+  readonly bandwidth: number;
+  /** Seconds a message: the slower of both sides' links. */
+  readonly latency: number;
+}
+
+/** Builds the hierarchy; deterministic in the order of the groups. */
+export function hierarchyOf(groups: readonly DeviceGroup[]): Hierarchy {
+  const cuts: Cut[] = [];
+  const root = orderGroups(groups);
+  const levels: DeviceClass[][] = [];
+  let frontier: { devices: readonly GroupCount[]; multiplicity: number }[] = [
+    { devices: root, multiplicity: 1 },
+  ];
+  for (;;) {
+    const next: typeof frontier = [];
+    let split = false;
+    const level = frontier.map(({ devices, multiplicity }): DeviceClass => {
+      const sides = divide(devices, groups);
+      if (!sides) {
+        next.push({ devices, multiplicity });
+        return { devices, multiplicity, cut: null, children: [next.length - 1, next.length - 1] };
+      }
+      split = true;
+      const cut = cutOf(cuts.length, sides, groups);
+      cuts.push(cut);
+      const first = next.length;
+      if (cut.alike && cut.countShare === 0.5) {
+        next.push({ devices: sides[0], multiplicity: 2 * multiplicity });
+        return { devices, multiplicity, cut, children: [first, first] };
+      }
+      next.push({ devices: sides[0], multiplicity }, { devices: sides[1], multiplicity });
+      return { devices, multiplicity, cut, children: [first, first + 1] };
+    });
+    levels.push(level);
+    if (!split) return { groups, levels, depth: levels.length - 1, cuts };
+    frontier = next;
+  }
+}
+
+/** FLOP/s of a device for a precision: the precision itself, or what would run in its place. */
+export function peakFlops(group: DeviceGroup, precision: NetworkNode["precision"]): number {
+  const order = FALLBACKS[precision];
+  for (const candidate of order) {
+    const flops = group.accelerator.flops[candidate];
+    if (flops !== undefined) return flops;
+  }
+  throw new Error("unreachable: the schema asks for one precision at least");
+}
+
+/** TF32 is what the vendors' libraries use for float32 where the hardware has it. */
+const FALLBACKS: Readonly<Record<NetworkNode["precision"], readonly Precision[]>> = {
+  fp64: ["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "int4"],
+  fp32: ["tf32", "fp32", "bf16", "fp16", "fp64", "fp8", "int8", "int4"],
+  fp16: ["fp16", "bf16", "tf32", "fp32", "fp64", "fp8", "int8", "int4"],
+  bf16: ["bf16", "fp16", "tf32", "fp32", "fp64", "fp8", "int8", "int4"],
+  int8: ["int8", "fp8", "fp16", "bf16", "tf32", "fp32", "int4", "fp64"],
+};
+
+/** Slow links last, so that cuts between unlike groups fall on the slow links. */
+function orderGroups(groups: readonly DeviceGroup[]): GroupCount[] {
+  const speed = (index: number) => peakFlops(groups[index] as DeviceGroup, "fp32");
+  const width = (index: number) => (groups[index] as DeviceGroup).link.bandwidth;
+  return groups
+    .map(({ count }, group) => ({ group, count }))
+    .sort((a, b) => width(b.group) - width(a.group) || speed(b.group) - speed(a.group) || a.group - b.group);
+}
+
+/** Two halves: several kinds part where both sides' compute is nearest, one kind by number. */
+function divide(
+  devices: readonly GroupCount[],
+  groups: readonly DeviceGroup[],
+): readonly [GroupCount[], GroupCount[]] | null {
+  const only = devices[0] as GroupCount;
+  if (devices.length === 1) {
+    if (only.count === 1) return null;
+    const larger = Math.ceil(only.count / 2);
+    return [[{ ...only, count: larger }], [{ ...only, count: only.count - larger }]];
+  }
+  const flops = devices.map(({ group, count }) => count * peakFlops(groups[group] as DeviceGroup, "fp32"));
+  const total = flops.reduce((sum, value) => sum + value, 0);
+  let at = 1;
+  let least = Number.POSITIVE_INFINITY;
+  let before = 0;
+  for (let split = 1; split < devices.length; split++) {
+    before += flops[split - 1] as number;
+    const gap = Math.abs(total - 2 * before);
+    if (gap < least) {
+      least = gap;
+      at = split;
+    }
+  }
+  return [devices.slice(0, at), devices.slice(at)];
+}
+
+function cutOf(
+  id: number,
+  sides: readonly [readonly GroupCount[], readonly GroupCount[]],
+  groups: readonly DeviceGroup[],
+): Cut {
+  const [a, b] = sides;
+  const count = (side: readonly GroupCount[]) => side.reduce((sum, part) => sum + part.count, 0);
+  const width = (side: readonly GroupCount[]) =>
+    side.reduce((sum, part) => sum + part.count * (groups[part.group] as DeviceGroup).link.bandwidth, 0);
+  const latency = (side: readonly GroupCount[]) =>
+    Math.max(...side.map((part) => (groups[part.group] as DeviceGroup).link.latency));
+  return {
+    id,
+    sides,
+    countShare: count(a) / (count(a) + count(b)),
+    alike: a.length === 1 && b.length === 1 && a[0]?.group === b[0]?.group,
+    bandwidth: Math.min(width(a), width(b)),
+    latency: Math.max(latency(a), latency(b)),
+  };
+}
