@@ -27,14 +27,28 @@ export function bytesSource(bytes: Uint8Array): ByteSource {
   return {
     size: bytes.byteLength,
     async read(offset, length) {
-      if (offset < 0 || length < 0 || offset + length > bytes.byteLength) {
-        throw new RangeError(
-          `bytes ${offset}..${offset + length} lie outside a source of ${bytes.byteLength}`,
-        );
-      }
+      checkRange(offset, length, bytes.byteLength);
       return bytes.subarray(offset, offset + length);
     },
   };
+}
+
+/** The part [offset, offset + length) of a source, as a source. */
+export function rangeSource(source: ByteSource, offset: number, length: number): ByteSource {
+  return {
+    size: length,
+    async read(at, count) {
+      checkRange(at, count, length);
+      return source.read(offset + at, count);
+    },
+  };
+}
+
+/** @throws RangeError when [offset, offset + length) is not inside a source of this size. */
+export function checkRange(offset: number, length: number, size: number): void {
+  if (!(offset >= 0 && length >= 0 && offset + length <= size)) {
+    throw new RangeError(`bytes ${offset}..${offset + length} lie outside a source of ${size}`);
+  }
 }
 
 /** Number of bytes, whether they are at hand or not. */
@@ -56,9 +70,7 @@ export function concatenated(parts: readonly Bytes[]): Bytes {
   const source: ByteSource = {
     size,
     async read(offset, length) {
-      if (offset < 0 || length < 0 || offset + length > size) {
-        throw new RangeError(`bytes ${offset}..${offset + length} lie outside a source of ${size}`);
-      }
+      checkRange(offset, length, size);
       const pieces: Uint8Array[] = [];
       let start = 0;
       for (const part of parts) {
