@@ -1,6 +1,7 @@
 import { freshNames, mapGraphs, nodeOf, withAttributes } from "../onnx/edit.ts";
 import type { Graph, Model, Node, SparseTensor, Tensor } from "../onnx/model.ts";
 import type { LayerResult, ResultTensor } from "./compress-layer.ts";
+import { NODE_BYTES } from "./kernel-sharing/cost.ts";
 
 /** Where a layer is in the model. Graphs are named by their path, as walkGraphs gives it. */
 export interface LayerSite {
@@ -45,7 +46,8 @@ export function assemble(
     const site = byName.get(result.layer);
     if (!site) throw new RangeError(`no site for layer ${result.layer}`);
     const { bytes } = result.stats;
-    if (bytes.compressed > bytes.original) {
+    const nodes = result.treatment.method === "kernel_sharing" ? NODE_BYTES : 0;
+    if (bytes.compressed + nodes > bytes.original) {
       dropped.push(result.layer);
       continue;
     }

@@ -1,5 +1,5 @@
 import type { FloatArray } from "../../kernels/reference/matmul.ts";
-import { convolutionMacs, convolutionTime, formWork } from "../kernel-sharing/cost.ts";
+import { convolutionMacs, convolutionTime, formWork, NODE_BYTES } from "../kernel-sharing/cost.ts";
 import { coefficients, sharedKernels } from "../kernel-sharing/decompose.ts";
 import type { LayerFacts, SharingFacts } from "../layer-facts.ts";
 import { expectedSparseBytes } from "../sparsity/storage.ts";
@@ -13,8 +13,6 @@ const WEIGHT_RATIOS = [
 const COEFFICIENT_RATIOS = [0, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95];
 /** Weights under this many elements are not worth an entry in a sparse table. */
 const LEAST_ELEMENTS = 64;
-/** Bytes of a further node with its initializer, names and dims. */
-const NODE_BYTES = 300;
 
 /** Methods that an automatic choice may use for a layer. */
 export interface Offered {
