@@ -46,7 +46,7 @@ export function evaluableOperators(): string[] {
  * node's outputs. `undefined` inputs are left out or not known; an operator that needs one of these is not
  * evaluated, but one that does not look at it (a Shape, say, needs the dims only) may be.
  *
- * Attribute tensors have to be at hand (see loadAttributes).
+ * Tensors in attributes have to be raw bytes in memory (withTensorsAtHand sees to that).
  *
  * @param opset version of the standard domain that the model imports, 7 or later.
  * @returns null when the operator is unknown, random or stateful, its form is not supported, its inputs are
