@@ -72,9 +72,13 @@ export function broadcast(shapes: readonly (Dims | null)[], mismatch: () => void
 /**
  * Solves the one dimension of `target` that is -1 (or unknown) from the element count of `source`, cancelling
  * equal symbols: [N, 49, 64] as [N, 49, 4, -1] gives 16, [N, 49] as [-1, 49] gives N.
- * `mismatch` is called when the counts cannot agree.
+ * `mismatch` is called when the counts cannot agree, with the factor by which the source is short of elements.
  */
-export function solveReshape(source: Dims, target: readonly Dim[], mismatch: () => void): Dim[] {
+export function solveReshape(
+  source: Dims,
+  target: readonly Dim[],
+  mismatch: (multipleOf?: number) => void,
+): Dim[] {
   const open = target.flatMap((dim, i) => (dim === -1 || dim === null ? [i] : []));
   const rest = target.filter((dim) => dim !== -1 && dim !== null);
   const result = target.map((dim) => (dim === -1 ? null : dim));
@@ -105,7 +109,13 @@ export function solveReshape(source: Dims, target: readonly Dim[], mismatch: () 
     return result;
   }
   if (divisor === 0) return result;
-  if (ratio % divisor !== 0) mismatch();
+  if (ratio % divisor !== 0) mismatch(divisor / greatestCommonDivisor(ratio, divisor));
   else result[position] = ratio / divisor;
   return result;
+}
+
+function greatestCommonDivisor(a: number, b: number): number {
+  let [x, y] = [a, b];
+  while (y > 0) [x, y] = [y, x % y];
+  return x;
 }

@@ -42,8 +42,13 @@ const MAX_WARNINGS = 100;
  * Only the small tensors that decide shapes are read.
  */
 export async function inferShapes(model: Model, options: InferOptions = {}): Promise<Shapes> {
+  return (await shapeInference(model))(options);
+}
+
+/** {@link inferShapes} for several sets of sizes: what has to be read of the model is read once. */
+export async function shapeInference(model: Model): Promise<(options: InferOptions) => Shapes> {
   const contents = await readContents(model);
-  return new Inference(model, options, contents).run();
+  return (options) => new Inference(model, options, contents).run();
 }
 
 type Contents = ReadonlyMap<Tensor | SparseTensor, readonly Element[]>;
@@ -188,7 +193,7 @@ class Inference {
         },
         contents: (attribute) => this.#contents.get(attribute),
       },
-      (detail) => this.#warn(node, detail),
+      (detail, multipleOf) => this.#warn(node, detail, multipleOf),
     );
     return withContents(context, rule(context));
   }
@@ -263,9 +268,10 @@ class Inference {
     return { ...inferred, dataType, dims };
   }
 
-  #warn(node: Node, detail: string): void {
+  #warn(node: Node, detail: string, multipleOf?: number): void {
     const name = node.name || node.outputs.find((output) => output !== "") || node.opType;
-    if (this.#warnings.size < MAX_WARNINGS) this.#warnings.set(`${name}\n${detail}`, { node: name, detail });
+    if (this.#warnings.size < MAX_WARNINGS)
+      this.#warnings.set(`${name}\n${detail}`, { node: name, detail, multipleOf });
   }
 }
 

@@ -40,14 +40,14 @@ export class RuleContext {
   /** Contents of a tensor attribute, where it is small and was read. */
   readonly contents: (tensor: Tensor) => readonly Element[] | undefined;
   readonly #inputs: readonly (Fact | undefined)[];
-  readonly #contradiction: (detail: string) => void;
+  readonly #contradiction: (detail: string, multipleOf?: number) => void;
 
   constructor(
     node: Node,
     opset: number,
     inputs: readonly (Fact | undefined)[],
     host: Pick<RuleContext, "body" | "contents">,
-    contradiction: (detail: string) => void,
+    contradiction: (detail: string, multipleOf?: number) => void,
   ) {
     this.node = node;
     this.opset = opset;
@@ -135,8 +135,11 @@ export class RuleContext {
     return this.has(index) ? this.elements(index) : this.ints(name);
   }
 
-  /** Reports that the inputs or the declared sizes do not fit together. */
-  contradiction(detail: string): void {
-    this.#contradiction(detail);
+  /**
+   * Reports that the inputs or the declared sizes do not fit together; `multipleOf`: they would if the first
+   * input had a multiple of so many elements.
+   */
+  contradiction(detail: string, multipleOf?: number): void {
+    this.#contradiction(detail, multipleOf);
   }
 }

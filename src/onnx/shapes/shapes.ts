@@ -14,6 +14,8 @@ export interface ShapeWarning {
   /** Name of the node, else of its first output. */
   readonly node: string;
   readonly detail: string;
+  /** Where it would fit if the input had a multiple of this many elements. */
+  readonly multipleOf?: number;
 }
 
 /** One graph's values, and the graph around it. */

@@ -32,7 +32,9 @@ const reshape: Rule = (c) => {
     c.int("allowzero", 0) === 0 ? target.map((dim, i) => (dim === 0 ? (source?.[i] ?? null) : dim)) : target;
   // An unknown entry may be -1, so only what the source settles is taken from it.
   const dims = source
-    ? solveReshape(source, copied, () => c.contradiction("Reshape changes the number of elements"))
+    ? solveReshape(source, copied, (multipleOf) =>
+        c.contradiction("Reshape changes the number of elements", multipleOf),
+      )
     : copied.map((dim) => (dim === -1 ? null : dim));
   return [tensor(c.type(0), dims)];
 };
