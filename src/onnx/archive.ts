@@ -20,6 +20,7 @@ export async function openArchive(
   limits: Partial<ArchiveLimits> = {},
 ): Promise<{ main: ByteSource; external: Map<string, ByteSource> }> {
   const bounds = { ...LIMITS, ...limits };
+  if (source.size === 0) return { main: source, external: new Map() };
   const head = await source.read(0, Math.min(512, source.size));
   let entries: ArchiveEntry[];
   if (isZip(head)) entries = await zipEntries(source, bounds);

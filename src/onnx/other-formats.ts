@@ -1,6 +1,7 @@
 import { ModelError } from "./errors.ts";
 import { ModelField, WireType } from "./fields.ts";
 import type { ByteSource } from "./source.ts";
+import { varintAt } from "./wire.ts";
 
 const SIGNATURES: readonly { at: number; bytes: string; what: string; instead: string }[] = [
   {
@@ -28,7 +29,6 @@ const SIGNATURES: readonly { at: number; bytes: string; what: string; instead: s
   { at: 8, bytes: '{"', what: "a safetensors file", instead: "export the model with its graph to ONNX" },
 ];
 
-/** Root fields of ModelProto that are length-delimited; the others that are known are varints. */
 const VARINTS = new Set<number>([ModelField.irVersion, ModelField.modelVersion]);
 const KNOWN = new Set<number>(Object.values(ModelField));
 
@@ -43,19 +43,13 @@ export async function refuseOtherFormats(source: ByteSource): Promise<void> {
   if (known !== undefined) {
     throw new ModelError("not_onnx", `the file is ${known.what}, not an ONNX model; ${known.instead}`);
   }
-  const tag = head[0]! | (head[0]! >= 0x80 ? ((head[1] ?? 0) & 0x7f) << 7 : 0);
-  const number = (head[0]! >= 0x80 ? (tag & 0x7f) | (((head[1] ?? 0) & 0x7f) << 7) : tag) >>> 3;
-  const wireType = tag & 7;
-  const groupOrUnused = wireType === 3 || wireType === 4 || wireType > 5;
-  if (!KNOWN.has(number) || groupOrUnused) {
+  const tag = varintAt(head, 0)?.[0] ?? 0;
+  const field = Math.floor(tag / 8);
+  const wireType = VARINTS.has(field) ? WireType.VARINT : WireType.BYTES;
+  if (!KNOWN.has(field) || tag % 8 !== wireType) {
     throw new ModelError(
       "not_onnx",
-      "the file is not an ONNX model: its first bytes are not a field of ModelProto; upload the .onnx file itself",
+      "the file is not an ONNX model: it does not start with a field of ModelProto; upload the .onnx file itself",
     );
-  }
-  // A known field of the wrong wire type is damage; text and most binary formats fail here on their first bytes.
-  const expected = VARINTS.has(number) ? WireType.VARINT : WireType.BYTES;
-  if (wireType !== expected && head.length < 2) {
-    throw new ModelError("not_onnx", "the file is not an ONNX model; upload the .onnx file itself");
   }
 }

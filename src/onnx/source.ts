@@ -58,7 +58,9 @@ export function byteLength(bytes: Bytes): number {
 
 /** The bytes themselves, reading the span when they are not at hand. */
 export async function load(bytes: Bytes): Promise<Uint8Array> {
-  return bytes instanceof Uint8Array ? bytes : bytes.source.read(bytes.offset, bytes.length);
+  if (bytes instanceof Uint8Array) return bytes;
+  // R2 takes no empty ranges.
+  return bytes.length === 0 ? new Uint8Array(0) : bytes.source.read(bytes.offset, bytes.length);
 }
 
 /** The parts one after the other, as one range; parts that have not been read stay so. */
