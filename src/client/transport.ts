@@ -72,7 +72,7 @@ export class Transport {
       }
       if (outcome.ok || outcome.status === 304) return outcome;
       if (last || !RETRIED.has(outcome.status)) throw await apiError(outcome);
-      await outcome.body?.cancel();
+      void outcome.body?.cancel().catch(() => {});
       await pause(retryAfter(outcome) ?? backoff(attempt), request.signal);
     }
   }
