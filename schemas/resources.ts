@@ -145,7 +145,13 @@ export const CompressionResource = z
 export type CompressionResource = z.infer<typeof CompressionResource>;
 
 export const PlanRequest = z
-  .strictObject({ ...PlanOptions.shape, model: id("mdl"), mix: Mix })
+  .strictObject({
+    ...PlanOptions.shape,
+    model: z
+      .union([id("mdl"), z.string().regex(/^zoo:[a-z0-9._-]{1,64}$/)])
+      .describe("An uploaded model, or a shape-only one that the planner builds itself: zoo:resnet-50."),
+    mix: Mix,
+  })
   .meta({ id: "PlanRequest" });
 export type PlanRequest = z.infer<typeof PlanRequest>;
 

@@ -9,7 +9,8 @@ export interface StoredAnswer {
   readonly bodySha256: string;
   readonly status: number;
   readonly headers: Record<string, string>;
-  readonly body: string;
+  /** Null: too long to be kept; it is read again from its location. */
+  readonly body: string | null;
 }
 
 export class IdempotencyKeys {

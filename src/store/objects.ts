@@ -235,3 +235,8 @@ function pagedSource(size: number, get: (offset: number, length: number) => Prom
     },
   };
 }
+
+/** Bytes in memory as chunks. */
+export async function* bytesChunks(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}

@@ -1,0 +1,78 @@
+import { createRoute, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { ACCELERATORS, CatalogueEntry } from "../../schemas/accelerators.ts";
+import { Plan } from "../../schemas/plan.ts";
+import { PlanRequest } from "../../schemas/resources.ts";
+import { readModel } from "../onnx/read.ts";
+import { inferShapes } from "../onnx/shapes/infer.ts";
+import { checkMix } from "../partition/mix.ts";
+import { networkOf } from "../partition/network.ts";
+import { planNetwork } from "../partition/plan.ts";
+import { zooNetwork } from "../partition/zoo.ts";
+import { jsonBody } from "./body.ts";
+import type { AppEnv } from "./context.ts";
+import { requireModel } from "./models.ts";
+import { bearer, json, jsonRequest, problems } from "./responses.ts";
+import { newRouter } from "./validation.ts";
+
+const tags = ["Plans"];
+
+export const plans = newRouter();
+
+plans.openapi(
+  createRoute({
+    method: "post",
+    path: "/plans",
+    tags,
+    security: bearer,
+    summary: "Plan a model for a mix of accelerators",
+    description: "Answered at once; nothing is compressed or stored.",
+    middleware: [jsonBody] as const,
+    request: { body: jsonRequest(PlanRequest) },
+    responses: { 200: json("The plan", Plan), ...problems },
+  }),
+  async (c) => {
+    const { model, mix, ...options } = c.req.valid("json");
+    checkMix(mix);
+    const network = model.startsWith("zoo:")
+      ? zooNetwork(model.slice("zoo:".length), options.batch)
+      : await uploadedNetwork(c, model, options.batch);
+    return c.json(planNetwork(network, mix, options), 200);
+  },
+);
+
+plans.openapi(
+  createRoute({
+    method: "get",
+    path: "/accelerators",
+    tags,
+    security: bearer,
+    summary: "List the accelerators that a mix can name",
+    responses: {
+      200: json(
+        "The whole catalogue",
+        z.object({
+          object: z.literal("list"),
+          data: z.array(CatalogueEntry),
+          has_more: z.literal(false),
+        }),
+      ),
+      ...problems,
+    },
+  }),
+  (c) => c.json({ object: "list" as const, data: [...ACCELERATORS], has_more: false as const }, 200),
+);
+
+async function uploadedNetwork(c: Context<AppEnv>, id: string, batch: number | undefined) {
+  const { store } = c.var;
+  const row = await requireModel(c, id);
+  const files = await store.models.files(row.id);
+  const open = (key: string) => store.objects.open(key);
+  const main = files.find(({ path }) => path === "")!;
+  const others = files.filter(({ path }) => path !== "");
+  const external = new Map(
+    await Promise.all(others.map(async (file) => [file.path, await open(file.objectKey)] as const)),
+  );
+  const model = await readModel(await open(main.objectKey), { external });
+  return networkOf(model, await inferShapes(model), batch);
+}
