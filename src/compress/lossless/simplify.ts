@@ -7,6 +7,7 @@ import { encodeModel } from "../../onnx/write.ts";
 import { type Fact, isStandard, type Pass, type Rewriting } from "./pass.ts";
 import { chains } from "./passes/chains.ts";
 import { commonSubexpressions } from "./passes/common.ts";
+import { concatFill } from "./passes/concat-fill.ts";
 import { constantNodes } from "./passes/constants.ts";
 import { deadNodes, optionalEnds, unusedInitializers } from "./passes/dead.ts";
 import { deduplicate } from "./passes/deduplicate.ts";
@@ -17,6 +18,7 @@ import { inlineIf } from "./passes/inline-if.ts";
 import { noOps } from "./passes/no-ops.ts";
 import { foldPads } from "./passes/pad.ts";
 import { reshapeTargets } from "./passes/reshape-targets.ts";
+import { zeroStates } from "./passes/zero-state.ts";
 import { Scope } from "./scope.ts";
 import { stripped } from "./strip.ts";
 
@@ -29,6 +31,8 @@ export const PASSES: readonly Pass[] = [
   reshapeTargets,
   noOps,
   chains,
+  zeroStates,
+  concatFill,
   foldPads,
   matmulAdd,
   transposeGemm,
