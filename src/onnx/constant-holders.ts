@@ -16,9 +16,14 @@ export interface HeldConstant {
   readonly graph: Graph;
   /** As walkGraphs gives it; [] is the model's own graph. */
   readonly path: readonly string[];
-  /** True when a DequantizeLinear stands between the numbers and their use. */
-  readonly dequantized: boolean;
+  /**
+   * What stands between the numbers and their use: nothing but Identity nodes ("plain"), a DequantizeLinear, or
+   * nodes that rearrange or cast them ("derived"), which constant folding would evaluate.
+   */
+  readonly form: ConstantForm;
 }
+
+export type ConstantForm = "plain" | "dequantized" | "derived";
 
 interface Scope {
   readonly graph: Graph;
@@ -27,8 +32,22 @@ interface Scope {
   readonly values: ReadonlyMap<string, Holder | Node>;
 }
 
-/** Longest chain of Identity nodes that is followed. */
+/** Most nodes between a constant and its use. */
 const MAX_CHAIN = 64;
+
+/** Nodes that pass a constant on, and what becomes of it. */
+const PASSES: Readonly<Record<string, ConstantForm>> = {
+  Identity: "plain",
+  DequantizeLinear: "dequantized",
+  Cast: "derived",
+  Concat: "derived",
+  Flatten: "derived",
+  Reshape: "derived",
+  Slice: "derived",
+  Squeeze: "derived",
+  Transpose: "derived",
+  Unsqueeze: "derived",
+};
 
 /** The graph and its subgraphs, with the constants that each of them sees, its own and those around it. */
 export class ConstantHolders {
@@ -46,28 +65,31 @@ export class ConstantHolders {
   }
 
   /**
-   * The constant behind a value, through Identity and DequantizeLinear nodes; undefined when it is computed or fed.
+   * The constant behind a value; undefined when it is computed, fed, or put together from several constants.
    */
   find(graph: Graph, name: string): HeldConstant | undefined {
-    let scope = this.#scopes.get(graph);
-    let wanted = name;
-    let dequantized = false;
-    for (let steps = 0; scope && steps < MAX_CHAIN; ) {
-      const value = scope.values.get(wanted);
-      if (!value) {
-        scope = scope.outer;
-        continue;
-      }
-      if ("kind" in value) {
-        return { holder: value, name: wanted, graph: scope.graph, path: scope.path, dequantized };
-      }
-      if (value.opType === "DequantizeLinear") dequantized = true;
-      else if (value.opType !== "Identity") return undefined;
-      wanted = value.inputs[0] ?? "";
-      steps++;
-    }
-    return undefined;
+    const scope = this.#scopes.get(graph);
+    return scope && trace(scope, name, { left: MAX_CHAIN });
   }
+}
+
+function trace(start: Scope, name: string, steps: { left: number }): HeldConstant | undefined {
+  for (let scope: Scope | undefined = start; scope; scope = scope.outer) {
+    const value = scope.values.get(name);
+    if (!value) continue;
+    if ("kind" in value) return { holder: value, name, graph: scope.graph, path: scope.path, form: "plain" };
+    const form = PASSES[value.opType];
+    if (!form) return undefined;
+    // All parts of a Concat have to come from one constant, as when an exporter reorders an LSTM's gates.
+    let found: HeldConstant | undefined;
+    for (const input of value.opType === "Concat" ? value.inputs : value.inputs.slice(0, 1)) {
+      const part = steps.left-- > 0 ? trace(scope, input, steps) : undefined;
+      if (!part || (found && part.holder.tensor !== found.holder.tensor)) return undefined;
+      found = part;
+    }
+    return found && (form === "plain" ? found : { ...found, form });
+  }
+  return undefined;
 }
 
 function valuesOf(graph: Graph): ReadonlyMap<string, Holder | Node> {

@@ -2,10 +2,11 @@ import { ConstantHolders, type HeldConstant } from "./constant-holders.ts";
 import { DataType } from "./data-type.ts";
 import { walkGraphs } from "./edit.ts";
 import { geometryOf, type LayerGeometry } from "./layer-geometry.ts";
-import type { Graph, Model, Node } from "./model.ts";
+import type { Dim, Graph, Model, Node } from "./model.ts";
 import { nodeMacs } from "./operators/macs.ts";
 import { countOf, nodeShapes, times } from "./operators/node-shapes.ts";
 import { type WeightInput, weightInputs } from "./operators/weight-roles.ts";
+import { isStatic } from "./shapes/facts.ts";
 import type { Shapes } from "./shapes/shapes.ts";
 import { tensorByteLength } from "./tensor.ts";
 import { elementCount } from "./tensor-value.ts";
@@ -100,7 +101,7 @@ function weightsOf(
 function isWeight(weight: HeldConstant, input: WeightInput): boolean {
   const { tensor } = weight.holder;
   if (tensor.dims.length < 2) return false;
-  return Boolean(input.quantized) || weight.dequantized || FLOATS.has(typeOf(weight));
+  return Boolean(input.quantized) || weight.form === "dequantized" || FLOATS.has(typeOf(weight));
 }
 
 function typeOf({ holder }: HeldConstant): number {
@@ -122,12 +123,19 @@ function useOf(
   shapes: Shapes,
 ): LayerUse {
   const around = nodeShapes(shapes, graph, node);
-  const dims = weight.holder.tensor.dims;
+  const dims = dimsInUse(weight, around.inputs[role.index]);
   const recurrent = role.role === "recurrent_input" || role.role === "recurrent_state";
   const x = around.inputs[0];
   const macs =
     role.role === "embedding" ? 0 : recurrent ? times(x?.[0], x?.[1], countOf(dims)) : nodeMacs(node, around);
   return { node, graph, path, input: role.index, geometry: geometryOf(node, role, dims, around), macs };
+}
+
+/** Dims of the weight as the node sees it: of a derived one not those of the stored numbers. */
+function dimsInUse(weight: HeldConstant, seen: readonly Dim[] | undefined): readonly number[] {
+  return weight.form === "derived" && isStatic(seen ?? null)
+    ? (seen as readonly number[])
+    : weight.holder.tensor.dims;
 }
 
 function layerOf({ weight, role, uses }: Found, unique: (stem: string) => string, model: Model): Layer {
@@ -152,10 +160,12 @@ function layerOf({ weight, role, uses }: Found, unique: (stem: string) => string
 }
 
 function reasonFixed(weight: HeldConstant, role: WeightInput, model: Model): string | null {
-  if (role.quantized || weight.dequantized) return "its weight is quantized already";
+  if (role.quantized || weight.form === "dequantized") return "its weight is quantized already";
+  if (weight.form === "derived") return "its weight is computed from constants that are not folded yet";
   const { holder, graph, name } = weight;
+  const numbers = "values" in holder.tensor ? holder.tensor.values : holder.tensor;
   if (graph.outputs.some((output) => output.name === name)) return "its weight is an output of the graph";
-  if (holder.kind === "initializer" && holder.tensor.data.kind === "external" && !holder.tensor.data.span) {
+  if (numbers.data.kind === "external" && !numbers.data.span) {
     return "its weight is in an external file that did not come with the model";
   }
   if (model.irVersion >= 4 && graph.inputs.some((input) => input.name === name)) {

@@ -15,6 +15,9 @@ const recurrent: Rule = (c) => {
   if (contradict(x?.[2], c.dims(1)?.[2])) c.contradiction(`${c.node.opType}'s weight does not fit its input`);
   const sequence = x?.[batchFirst ? 1 : 0] ?? null;
   const batch = x?.[batchFirst ? 0 : 1] ?? null;
+  if (contradict(c.dims(5)?.[batchFirst ? 0 : 1], batch)) {
+    c.contradiction(`${c.node.opType}'s initial state is of another batch than its input`);
+  }
   const y = batchFirst ? [batch, sequence, directions, hidden] : [sequence, directions, batch, hidden];
   const state = tensor(c.type(0), batchFirst ? [batch, directions, hidden] : [directions, batch, hidden]);
   return [tensor(c.type(0), y), state, state];
