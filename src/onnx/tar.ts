@@ -19,7 +19,7 @@ const PAX_GLOBAL = "g";
 const GNU_LONG_NAME = "L";
 
 export function isTar(head: Uint8Array): boolean {
-  return head.length === BLOCK && text(head, 257, 5) === "ustar" && checksumFits(head);
+  return head.length === BLOCK && String.fromCharCode(...head.subarray(257, 262)) === "ustar";
 }
 
 /**

@@ -41,8 +41,8 @@ export async function zipEntries(source: ByteSource, limits: ArchiveLimits): Pro
   const directory = await readDirectory(source);
   const total = { entries: 0, bytes: 0 };
   const found: Listed[] = [];
+  for (const { size } of listedFiles(directory)) admitEntry(total, size, limits);
   for (const listed of listedFiles(directory)) {
-    admitEntry(total, listed.size, limits);
     if ((listed.flags & ENCRYPTED) !== 0) throw unsupportedArchive(`has "${listed.path}" encrypted`);
     if (listed.method !== STORED && listed.method !== DEFLATED) {
       throw unsupportedArchive(`has "${listed.path}" packed by method ${listed.method}`);
