@@ -8,9 +8,8 @@ export function openApiDocument(app: OpenAPIHono<AppEnv>) {
     info: {
       title: "Hone",
       version: "1",
-      summary: "Serverless model compression",
       description:
-        "Upload an ONNX model, compress it in a durable job, and get back a smaller model that stock ONNX Runtime runs, a partition plan for the accelerators you declare and a measured report. Errors are problem details (RFC 9457), lists are paged by `limit` and `after`, and a POST with an `Idempotency-Key` is done once. Webhooks follow Standard Webhooks.",
+        "Serverless model compression. Upload an ONNX model, compress it in a durable job, and get back a smaller model that stock ONNX Runtime runs, a partition plan for the accelerators you declare and a measured report. Errors are problem details (RFC 9457), lists are paged by `limit` and `after`, and a POST with an `Idempotency-Key` is done once. Webhooks follow Standard Webhooks.",
       license: { name: "Apache-2.0", url: "https://www.apache.org/licenses/LICENSE-2.0" },
     },
     servers: [{ url: "/" }],

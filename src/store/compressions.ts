@@ -122,9 +122,9 @@ export class CompressionRows {
 
   /** Records the event if the statement before it in the same batch changed the job. */
   private eventOfChange(id: string, type: CompressionEvent["type"], now: number) {
-    return this.db.run(sql`
-      INSERT INTO compression_events (compression_id, type, status, step, progress, created_at)
-      SELECT id, ${type}, status, step, progress, ${now} FROM compressions WHERE id = ${id} AND changes() > 0`);
+    return this.db.insert(compressionEvents).select(sql`
+      SELECT NULL, id, ${type}, status, step, progress, ${now} FROM compressions
+      WHERE id = ${id} AND changes() > 0`);
   }
 
   events(id: string, after: number, limit: number): Promise<EventRow[]> {
