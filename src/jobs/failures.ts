@@ -1,3 +1,4 @@
+import { TargetUnreachableError } from "../compress/allocate/search.ts";
 import { UnknownLayerError, UnsupportedRecipeError } from "../compress/errors.ts";
 import { SamplesError } from "../evaluate/samples-error.ts";
 import { ModelError } from "../onnx/errors.ts";
@@ -42,6 +43,7 @@ export function failureOf(error: unknown): Failure | null {
   if (error instanceof UnknownLayerError) {
     return { code: "recipe_unknown_layer", message: error.message, pointer: `/recipe${error.pointer}` };
   }
+  if (error instanceof TargetUnreachableError) return { code: "target_unreachable", message: error.message };
   if (error instanceof RuntimeLoadError) return { code: "model_not_loadable", message: error.message };
   if (error instanceof RuntimeRunError) return { code: "model_not_runnable", message: error.message };
   return null;

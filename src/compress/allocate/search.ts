@@ -9,7 +9,7 @@ export interface Limits {
   readonly minTop1?: number;
 }
 
-/** What was measured on an assembled artifact; null where it could not be measured. */
+/** What was measured on an assembled artifact; null where it could not be measured, which keeps no limit but top-1's. */
 export interface Measurement {
   readonly bytes: number;
   readonly macs: number | null;
@@ -141,9 +141,9 @@ function costMissed(limits: Limits, measured: Measurement): string | null {
 
 function fidelityMissed(limits: Limits, measured: Measurement): string | null {
   const { minR2, minTop1 } = limits;
-  // An output of constants has no R²; where none has, there is nothing to hold against the limit.
-  if (minR2 !== undefined && measured.minR2 !== null && !(measured.minR2 >= minR2)) {
-    return `R² ${measured.minR2.toFixed(4)} at this size, at least ${minR2} was asked for`;
+  if (minR2 !== undefined && !(measured.minR2 !== null && measured.minR2 >= minR2)) {
+    const found = measured.minR2 === null ? "an output without R²" : `R² ${measured.minR2.toFixed(4)}`;
+    return `${found} at this size, R² of at least ${minR2} was asked for`;
   }
   if (minTop1 !== undefined && measured.top1 !== null && !(measured.top1 >= minTop1)) {
     return `top-1 agreement ${measured.top1.toFixed(4)} at this size, at least ${minTop1} was asked for`;

@@ -1,0 +1,67 @@
+import { compareWith } from "../evaluate/evaluate.ts";
+import { OutputMismatchError } from "../evaluate/fidelity.ts";
+import { UnsupportedInputError } from "../evaluate/input-spec.ts";
+import { SyntheticInputError } from "../evaluate/synthetic.ts";
+import { modelBytes } from "../onnx/write.ts";
+import { RuntimeLoadError, RuntimeRunError } from "../runtime/errors.ts";
+import type { CompressionJob, JobHost } from "./pipeline.ts";
+import type { Workbench } from "./workbench.ts";
+
+/** Whether the upload can be run here, and which model the methods start from. */
+export type CalibrationFacts = {
+  /** False where onnxruntime-web refuses the upload, or no inputs can be made up for it: nothing is measured then. */
+  readonly runs: boolean;
+  readonly base: "simplified" | "upload";
+  readonly warnings: readonly string[];
+};
+
+/** Least R² between upload and simplified model. The passes are lossless but for the order of float sums. */
+const LOSSLESS_R2 = 0.9999;
+
+/**
+ * Runs the upload on the samples, and checks the simplified model against it.
+ * @throws SamplesError, or RuntimeRunError when the caller's samples do not suit the model
+ */
+export async function calibrate(
+  job: CompressionJob,
+  bench: Workbench,
+  host: JobHost,
+): Promise<CalibrationFacts> {
+  try {
+    await bench.reference();
+  } catch (error) {
+    if (!cannotRun(error) || (error instanceof RuntimeRunError && job.calibration !== null)) throw error;
+    return {
+      runs: false,
+      base: "simplified",
+      warnings: [`fidelity and latency are not measured: ${error.message}`],
+    };
+  }
+  const doubt = await doubtOf(bench, host);
+  return doubt === null
+    ? { runs: true, base: "simplified", warnings: [] }
+    : { runs: true, base: "upload", warnings: [`the model was not simplified: ${doubt}`] };
+}
+
+function cannotRun(error: unknown): error is Error {
+  return (
+    error instanceof RuntimeLoadError ||
+    error instanceof RuntimeRunError ||
+    error instanceof SyntheticInputError ||
+    error instanceof UnsupportedInputError
+  );
+}
+
+/** Why the simplified model may not stand in for the upload; null where it may. */
+async function doubtOf(bench: Workbench, host: JobHost): Promise<string | null> {
+  const reference = await bench.reference();
+  const simplified = await modelBytes(await bench.base("simplified"));
+  try {
+    const { fidelity } = await compareWith(reference, await host.runtime(), simplified);
+    if (fidelity.min_r2 !== null && fidelity.min_r2 >= LOSSLESS_R2) return null;
+    return `its outputs would have moved (least R² ${fidelity.min_r2 ?? "undefined"}); a model with random operators or NaN in its outputs cannot be compared`;
+  } catch (error) {
+    if (cannotRun(error) || error instanceof OutputMismatchError) return error.message;
+    throw error;
+  }
+}

@@ -1,0 +1,26 @@
+import { inspectModel } from "../onnx/inspect.ts";
+import { validateSparseTensors } from "../onnx/validate.ts";
+import { digestOf } from "./digest.ts";
+import type { Blobs, CompressionJob } from "./pipeline.ts";
+import { readStored } from "./workbench.ts";
+
+/** What a job has to know of its upload. */
+export type UploadFacts = {
+  readonly sha256: string;
+  /** Bytes of the file, with its external data. */
+  readonly bytes: number;
+  readonly opset: number;
+  readonly nodes: number;
+  readonly parameters: number;
+  readonly macs: number | null;
+};
+
+/** @throws ModelError */
+export async function inspectUpload({ model }: CompressionJob, blobs: Blobs): Promise<UploadFacts> {
+  const read = await readStored(blobs, model.key, model.external);
+  await validateSparseTensors(read);
+  const { opset, nodes, parameters, macs } = await inspectModel(read);
+  let bytes = 0;
+  for (const key of [model.key, ...Object.values(model.external)]) bytes += (await blobs.open(key)).size;
+  return { sha256: await digestOf(await blobs.open(model.key)), bytes, opset, nodes, parameters, macs };
+}

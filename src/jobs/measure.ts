@@ -1,0 +1,49 @@
+import type { Recipe } from "../../schemas/recipe.ts";
+import type { Fidelity } from "../../schemas/report.ts";
+import type { Measurement, Wanted } from "../compress/allocate/search.ts";
+import { compareWith, latencyOf } from "../evaluate/evaluate.ts";
+import { inspectModel } from "../onnx/inspect.ts";
+import type { Model } from "../onnx/model.ts";
+import { encodeModel, modelBytes } from "../onnx/write.ts";
+import type { JobHost } from "./pipeline.ts";
+import type { Workbench } from "./workbench.ts";
+
+/** Milliseconds that one latency measurement of a search may take. */
+const LATENCY_BUDGET = 3000;
+
+/** Measures an assembled model against the upload, as far as is wanted. */
+export async function measureModel(
+  model: Model,
+  wanted: readonly Wanted[],
+  bench: Workbench,
+  host: JobHost,
+): Promise<Measurement> {
+  const bytes = encodeModel(model).size;
+  const { macs } = await inspectModel(model);
+  if (wanted.every((figure) => figure === "size")) {
+    return { bytes, macs, latencyRatio: null, minR2: null, top1: null };
+  }
+  const reference = await bench.reference();
+  const runtime = await host.runtime();
+  const candidate = await modelBytes(model);
+  let latencyRatio: number | null = null;
+  if (wanted.includes("latency")) {
+    const upload = await modelBytes(await bench.upload());
+    const options = { now: () => host.now(), budget: LATENCY_BUDGET };
+    const latency = await latencyOf(reference, runtime, upload, candidate, options);
+    latencyRatio = latency.compressed / latency.original;
+  }
+  if (!wanted.includes("fidelity")) return { bytes, macs, latencyRatio, minR2: null, top1: null };
+  const { fidelity } = await compareWith(reference, runtime, candidate);
+  return { bytes, macs, latencyRatio, minR2: fidelity.min_r2, top1: leastTop1(fidelity) };
+}
+
+function leastTop1({ outputs }: Fidelity): number | null {
+  const agreements = outputs.flatMap(({ top1_agreement }) => top1_agreement ?? []);
+  return agreements.length === 0 ? null : Math.min(...agreements);
+}
+
+/** Whether the recipe promises something that only a run of the model can tell. */
+export function needsRun({ target }: Recipe): boolean {
+  return target?.min_fidelity !== undefined || target?.latency_ratio !== undefined;
+}

@@ -1,0 +1,92 @@
+import { makeReference, type Reference, type ReferenceLimits } from "../evaluate/reference.ts";
+import type { Model } from "../onnx/model.ts";
+import { readModel } from "../onnx/read.ts";
+import type { ByteSource } from "../onnx/source.ts";
+import { inOrder, validateModel } from "../onnx/validate.ts";
+import { modelBytes } from "../onnx/write.ts";
+import type { Blobs, CompressionJob, JobHost } from "./pipeline.ts";
+
+/** Multiply-accumulates that one pass over the samples may take: some seconds in onnxruntime-web on one thread. */
+const PASS_MACS = 24e9;
+const FEWEST_SAMPLES = 2;
+const MOST_SAMPLES = 2048;
+/** Made-up inputs are alike; more of them tell little more. */
+const MOST_SYNTHETIC = 8;
+
+/**
+ * What the steps of one job work on, each opened when first needed. Nothing here is the result of a step: after a
+ * restart the same inputs are opened again, to the same values.
+ */
+export class Workbench {
+  readonly upload = lazy(() => readStored(this.#blobs, this.#job.model.key, this.#job.model.external));
+  private readonly simplified = lazy(() => readStored(this.#blobs, this.simplifiedKey));
+  /** The upload's answers to the samples. */
+  readonly reference = lazy(() => this.#makeReference());
+  readonly simplifiedKey: string;
+  readonly #job: CompressionJob;
+  readonly #host: JobHost;
+  readonly #blobs: Blobs;
+  /** Of one run of the upload; null where they cannot be counted. */
+  readonly #macs: number | null;
+
+  constructor(job: CompressionJob, host: JobHost, blobs: Blobs, macs: number | null) {
+    this.#job = job;
+    this.#host = host;
+    this.#blobs = blobs;
+    this.#macs = macs;
+    this.simplifiedKey = `${job.prefix}simplified.onnx`;
+  }
+
+  /** The model that the methods start from. */
+  base(which: "simplified" | "upload"): Promise<Model> {
+    return which === "upload" ? this.upload() : this.simplified();
+  }
+
+  async #makeReference(): Promise<Reference> {
+    const { calibration } = this.#job;
+    const model = await this.upload();
+    const samples = calibration && (await this.#blobs.open(calibration.key));
+    return makeReference({
+      runtime: await this.#host.runtime(),
+      model,
+      bytes: await modelBytes(model),
+      calibration: samples && {
+        bytes: await samples.read(0, samples.size),
+        format: calibration!.format,
+      },
+      limits: sampleLimits(this.#macs),
+    });
+  }
+}
+
+/** By counted work and not by the clock, so that every host takes the same samples. */
+function sampleLimits(macs: number | null): Partial<ReferenceLimits> {
+  if (macs === null) return { samples: MOST_SYNTHETIC, synthetic: MOST_SYNTHETIC };
+  const samples = Math.max(FEWEST_SAMPLES, Math.min(MOST_SAMPLES, Math.floor(PASS_MACS / Math.max(1, macs))));
+  return { samples, synthetic: Math.min(samples, MOST_SYNTHETIC) };
+}
+
+/** Reads and validates a stored model with its external data; its nodes are in an order in which they can run. */
+export async function readStored(
+  blobs: Blobs,
+  key: string,
+  external: Readonly<Record<string, string>> = {},
+): Promise<Model> {
+  const opened = new Map<string, ByteSource>();
+  for (const [location, at] of Object.entries(external)) opened.set(location, await blobs.open(at));
+  const model = await readModel(await blobs.open(key), { external: opened });
+  validateModel(model);
+  return inOrder(model);
+}
+
+/** The value of the first call for all later ones. A failure is not kept. */
+export function lazy<T>(make: () => Promise<T>): () => Promise<T> {
+  let value: Promise<T> | undefined;
+  return () => {
+    value ??= make().catch((error) => {
+      value = undefined;
+      throw error;
+    });
+    return value;
+  };
+}
