@@ -7,12 +7,7 @@ import { readModel } from "../onnx/read.ts";
 import { checkMix } from "../partition/mix.ts";
 import { networkForModel } from "../partition/network.ts";
 import { planNetwork } from "../partition/plan.ts";
-
 import { zooNetwork } from "../partition/zoo.ts";
-
-  throw new Error("zoo");
-};
-
 import { jsonBody } from "./body.ts";
 import type { AppEnv } from "./context.ts";
 import { requireModel } from "./models.ts";
