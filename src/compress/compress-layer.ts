@@ -34,6 +34,7 @@ interface Pair {
 /** What a treatment made of one layer. */
 export interface LayerResult {
   readonly layer: string;
+  readonly op: string;
   readonly treatment: Treatment;
   readonly reason: string | null;
   readonly stats: LayerStats;
@@ -56,6 +57,7 @@ export function compressLayer(facts: LayerFacts, weight: LayerWeight, decision: 
     treatment.method === "none" ? null : stored(weight.dataType, { dims: weight.dims, values }, true);
   return {
     layer: facts.name,
+    op: facts.op,
     treatment,
     reason: decision.reason,
     stats: {
@@ -97,6 +99,7 @@ function shareKernels(
   const parts = formWork(work, bases, form);
   return {
     layer: facts.name,
+    op: facts.op,
     treatment,
     reason: decision.reason,
     stats: {

@@ -96,6 +96,7 @@ async function keptAsItIs(layer: Layer, { reason }: Decision): Promise<LayerResu
   const same = <T>(figure: T) => ({ original: figure, compressed: figure });
   return {
     layer: layer.name,
+    op: layer.op,
     treatment: { method: "none" },
     reason,
     stats: {
