@@ -34,6 +34,7 @@ export const Latency = z.strictObject({
   compressed: z.number(),
   runs: z.int().describe("Interleaved runs a side; the figures are medians."),
 });
+export type Latency = z.infer<typeof Latency>;
 
 export const LayerReport = z.strictObject({
   name: z.string(),

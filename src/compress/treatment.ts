@@ -44,9 +44,9 @@ export interface Candidate {
 }
 
 /** The candidate chosen for a layer, or why the layer stays as it is. */
-export interface Decision {
+export type Decision = {
   readonly layer: string;
   readonly treatment: Treatment;
   /** Why nothing is done, or a remark on what is; null where there is nothing to say. */
   readonly reason: string | null;
-}
+};
