@@ -96,7 +96,6 @@ export async function runCompression(job: CompressionJob, host: JobHost): Promis
       evaluation,
       bench,
       blobs,
-      host,
       steps: steps.costs,
     }),
   );
