@@ -221,12 +221,12 @@ function feedShape(
   // An input of the array's rank: its first axis is the batch.
   const batch = typeof first === "number" ? first : wanted;
   if (first !== undefined && matches(inner, sample)) return { dims: [batch, ...sample], batch };
-  // One axis less than the array: a sample is a whole input.
-  if (matches(spec.shape, sample)) return { dims: sample, batch: 1 };
   // Other axes: the input's own, where they are all known and hold as many elements.
   if (first !== undefined && isFixed(inner) && elementCount(inner) === elementCount(sample)) {
     return { dims: [batch, ...inner], batch };
   }
+  // One axis less than the array: a sample is a whole input.
+  if (matches(spec.shape, sample)) return { dims: sample, batch: 1 };
   if (isFixed(spec.shape) && elementCount(spec.shape) === elementCount(sample))
     return { dims: spec.shape, batch: 1 };
   throw shapeMismatch(spec, whole, spec.name);

@@ -1,5 +1,5 @@
 import * as ort from "onnxruntime-web/wasm";
-import { loadSession } from "./ort-session.ts";
+import { configure, loadSession } from "./ort-session.ts";
 import type { Runtime } from "./runtime.ts";
 
 /**
@@ -8,8 +8,7 @@ import type { Runtime } from "./runtime.ts";
  */
 export async function browserRuntime(wasmUrl: string): Promise<Runtime> {
   ort.env.wasm.wasmPaths = { wasm: wasmUrl };
-  ort.env.wasm.numThreads = 1;
-  ort.env.wasm.proxy = false;
+  configure(ort.env);
   return {
     name: `onnxruntime-web ${ort.env.versions.web} (wasm, browser)`,
     load: (model, options) => loadSession(ort, model, options),

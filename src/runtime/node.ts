@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import * as ort from "onnxruntime-web/wasm";
 import { RuntimeInitError } from "./errors.ts";
-import { loadSession } from "./ort-session.ts";
+import { configure, loadSession } from "./ort-session.ts";
 import type { Runtime } from "./runtime.ts";
 
 /**
@@ -24,8 +24,7 @@ export async function nodeRuntime(): Promise<Runtime> {
         cause: error,
       });
     }
-    ort.env.wasm.numThreads = 1;
-    ort.env.wasm.proxy = false;
+    configure(ort.env);
   }
   return {
     name: `onnxruntime-web ${ort.env.versions.web} (wasm, node)`,

@@ -1,4 +1,4 @@
-import type { InferenceSession, Tensor, TensorConstructor } from "onnxruntime-web/wasm";
+import type { Env, InferenceSession, Tensor, TensorConstructor } from "onnxruntime-web/wasm";
 import { DataType, dataTypeName } from "../onnx/data-type.ts";
 import { elementCount, type TensorArray, type TensorValue } from "../onnx/tensor-value.ts";
 import { RuntimeLoadError, RuntimeRunError } from "./errors.ts";
@@ -14,6 +14,13 @@ export interface Ort {
 
 /** Severity "fatal": whatever goes wrong is thrown with its message, so nothing is printed as well. */
 const SILENT = 4;
+
+/** One thread, in the caller's own, and silent: the same on every host. Has to come before the first session. */
+export function configure(env: Env): void {
+  env.logLevel = "fatal";
+  env.wasm.numThreads = 1;
+  env.wasm.proxy = false;
+}
 
 /**
  * Loads a model into onnxruntime-web.
@@ -31,7 +38,9 @@ export async function loadSession(ort: Ort, model: Uint8Array, options: LoadOpti
     inputNames: session.inputNames,
     outputNames: fetches,
     async run(feeds) {
-      const results = await attempt(() => session.run(toTensors(ort, feeds), fetches));
+      const results = await attempt(() =>
+        session.run(toTensors(ort, feeds), fetches, { logSeverityLevel: SILENT }),
+      );
       return Object.fromEntries(fetches.map((name) => [name, fromTensor(results[name]!)]));
     },
     async release() {

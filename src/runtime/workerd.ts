@@ -1,7 +1,7 @@
 import ortModule from "onnxruntime-web/ort-wasm-simd-threaded.wasm";
 import * as ort from "onnxruntime-web/wasm";
 import { RuntimeInitError } from "./errors.ts";
-import { loadSession } from "./ort-session.ts";
+import { configure, loadSession } from "./ort-session.ts";
 import type { Runtime } from "./runtime.ts";
 
 /**
@@ -26,8 +26,7 @@ WebAssembly.instantiate = ((source: unknown, imports?: WebAssembly.Imports) =>
     : instantiate(source, imports)) as typeof WebAssembly.instantiate;
 
 ort.env.wasm.wasmBinary = MARKER.buffer as ArrayBuffer;
-ort.env.wasm.numThreads = 1;
-ort.env.wasm.proxy = false;
+configure(ort.env);
 
 function isMarker(bytes: Uint8Array): boolean {
   return bytes.byteLength === MARKER.byteLength && bytes.every((byte, i) => byte === MARKER[i]);

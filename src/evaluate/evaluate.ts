@@ -1,0 +1,81 @@
+import type { Fidelity, Latency } from "../../schemas/report.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import { accuracyOf, countRight, type Tally } from "./accuracy.ts";
+import { FidelityAccumulator, leastR2 } from "./fidelity.ts";
+import { type LatencyOptions, measureLatency } from "./latency.ts";
+import { makeReference, type Reference, type ReferenceInput } from "./reference.ts";
+
+export interface Comparison {
+  readonly fidelity: Fidelity;
+  /** Top-1 on the labels; null without labels or class scores. */
+  readonly accuracy: { readonly original: number; readonly compressed: number } | null;
+}
+
+/**
+ * Runs a candidate on the reference's samples and compares its answers, one sample at a time. One session, given
+ * back at the end, so that search and evaluation never hold two models in the runtime's heap.
+ * @throws OutputMismatchError, RuntimeLoadError or RuntimeRunError
+ */
+export async function compareWith(
+  reference: Reference,
+  runtime: Runtime,
+  candidate: Uint8Array,
+): Promise<Comparison> {
+  const session = await runtime.load(candidate);
+  try {
+    const accumulator = new FidelityAccumulator(reference.outputNames);
+    const tallies: (Tally | null)[] = [];
+    for (const [i, feeds] of reference.feeds.entries()) {
+      const answer = await session.run(feeds);
+      accumulator.add(reference.outputs[i]!, answer);
+      if (reference.labels !== null) tallies.push(countRight(answer, reference.labels[i]!));
+    }
+    const outputs = accumulator.outputs();
+    const original = accuracyOf(reference.tallies);
+    const compressed = accuracyOf(tallies);
+    return {
+      fidelity: { data: reference.data, samples: reference.samples, outputs, min_r2: leastR2(outputs) },
+      accuracy: original === null || compressed === null ? null : { original, compressed },
+    };
+  } finally {
+    await session.release();
+  }
+}
+
+/**
+ * Latency of both models on one sample. Both are loaded at once, since interleaving needs them: the runtime's heap
+ * holds about four times the bytes of each.
+ */
+export async function latencyOf(
+  reference: Reference,
+  runtime: Runtime,
+  original: Uint8Array,
+  compressed: Uint8Array,
+  options: LatencyOptions,
+): Promise<Latency> {
+  const before = await runtime.load(original);
+  try {
+    const after = await runtime.load(compressed);
+    try {
+      return await measureLatency(
+        () => before.run(reference.single),
+        () => after.run(reference.single),
+        options,
+      );
+    } finally {
+      await after.release();
+    }
+  } finally {
+    await before.release();
+  }
+}
+
+/** Original against artifact: fidelity, accuracy where there are labels, and latency. */
+export async function evaluateModels(
+  input: ReferenceInput & { readonly compressed: Uint8Array } & LatencyOptions,
+): Promise<Comparison & { readonly latency: Latency }> {
+  const reference = await makeReference(input);
+  const comparison = await compareWith(reference, input.runtime, input.compressed);
+  const latency = await latencyOf(reference, input.runtime, input.bytes, input.compressed, input);
+  return { ...comparison, latency };
+}

@@ -1,0 +1,178 @@
+import type { OutputFidelity } from "../../schemas/report.ts";
+import { widen } from "../onnx/constant/half.ts";
+import { DataType } from "../onnx/data-type.ts";
+import type { TensorArray, TensorValue } from "../onnx/tensor-value.ts";
+import type { Feeds } from "../runtime/runtime.ts";
+import { largestOfRows, looksLikeScores } from "./scores.ts";
+
+/** The compressed model answers in other names or shapes than the original: it is another function altogether. */
+export class OutputMismatchError extends Error {
+  override readonly name = "OutputMismatchError";
+}
+
+/** Differences up to this share of the largest value are float32 rounding. */
+const ROUNDING = 1e-6;
+
+/**
+ * Agreement of one output with the original's, added up over samples in double precision.
+ *
+ * - R² = 1 − ‖y−ŷ‖² / ‖y−mean(y)‖², the mean over all elements of all samples. Where y is constant: 1 if ŷ agrees to
+ *   within rounding (‖y−ŷ‖ ≤ 1e-6 max|y| √n), otherwise null.
+ * - cosine = y·ŷ / (‖y‖ ‖ŷ‖); 1 if both are zero, null if one is.
+ * - Elements that are NaN in both, or the same infinity, agree and count nowhere. Any other that is not finite makes
+ *   R² and cosine null and the largest difference `Number.MAX_VALUE`, as JSON has no infinity.
+ */
+class OutputAccumulator {
+  #count = 0;
+  #mean = 0;
+  /** Σ (y − mean)², by Chan's update, which does not cancel as Σy² − n·mean² would. */
+  #spread = 0;
+  #error = 0;
+  #dot = 0;
+  #normOriginal = 0;
+  #normCompressed = 0;
+  #largest = 0;
+  #maxDifference = 0;
+  #broken = 0;
+  #scores = true;
+  #rows = 0;
+  #agreeing = 0;
+
+  add(original: TensorValue, compressed: TensorValue): void {
+    if (original.dataType === DataType.STRING) this.#addTexts(original, compressed);
+    else this.#addNumbers(original, compressed);
+  }
+
+  #addNumbers(original: TensorValue, compressed: TensorValue): void {
+    const y = numbersOf(original);
+    const z = numbersOf(compressed);
+    let count = 0;
+    let sum = 0;
+    for (let i = 0; i < y.length; i++) {
+      const a = Number(y[i]);
+      const b = Number(z[i]);
+      if (!Number.isFinite(a) || !Number.isFinite(b)) {
+        if (!Object.is(a, b)) this.#broken++;
+        continue;
+      }
+      count++;
+      sum += a;
+      const difference = Math.abs(a - b);
+      this.#error += difference * difference;
+      if (difference > this.#maxDifference) this.#maxDifference = difference;
+      this.#dot += a * b;
+      this.#normOriginal += a * a;
+      this.#normCompressed += b * b;
+      if (Math.abs(a) > this.#largest) this.#largest = Math.abs(a);
+    }
+    if (count > 0) this.#mergeSpread(y, z, count, sum / count);
+    this.#scores &&= looksLikeScores(original);
+    if (this.#scores) this.#compareRows(original, compressed);
+  }
+
+  #mergeSpread(y: Numbers, z: Numbers, count: number, mean: number): void {
+    let spread = 0;
+    for (let i = 0; i < y.length; i++) {
+      const a = Number(y[i]);
+      if (Number.isFinite(a) && Number.isFinite(Number(z[i]))) spread += (a - mean) ** 2;
+    }
+    const total = this.#count + count;
+    const shift = mean - this.#mean;
+    this.#spread += spread + (shift * shift * this.#count * count) / total;
+    this.#mean += (shift * count) / total;
+    this.#count = total;
+  }
+
+  #compareRows(original: TensorValue, compressed: TensorValue): void {
+    const expected = largestOfRows(original);
+    const found = largestOfRows(compressed);
+    this.#rows += expected.length;
+    for (const [row, column] of expected.entries()) if (found[row] === column) this.#agreeing++;
+  }
+
+  /** Texts agree or they do not: each that differs counts as a difference of 1 from 0. */
+  #addTexts(original: TensorValue, compressed: TensorValue): void {
+    this.#scores = false;
+    for (const [i, text] of (original.data as readonly string[]).entries()) {
+      this.#count++;
+      if (text === compressed.data[i]) continue;
+      this.#error++;
+      this.#maxDifference = 1;
+    }
+  }
+
+  result(output: string): OutputFidelity {
+    const broken = this.#broken > 0;
+    return {
+      output,
+      r2: broken ? null : this.#r2(),
+      cosine: broken ? null : this.#cosine(),
+      max_abs_difference: broken ? Number.MAX_VALUE : Math.min(this.#maxDifference, Number.MAX_VALUE),
+      top1_agreement: this.#scores && this.#rows > 0 ? this.#agreeing / this.#rows : null,
+    };
+  }
+
+  #r2(): number | null {
+    const rounding = (ROUNDING * this.#largest) ** 2 * this.#count;
+    if (this.#error <= rounding && this.#spread <= rounding) return 1;
+    if (this.#spread <= rounding) return null;
+    const r2 = 1 - this.#error / this.#spread;
+    return Number.isFinite(r2) ? r2 : null;
+  }
+
+  #cosine(): number | null {
+    if (this.#normOriginal === 0 && this.#normCompressed === 0) return this.#error === 0 ? 1 : null;
+    const cosine = this.#dot / Math.sqrt(this.#normOriginal) / Math.sqrt(this.#normCompressed);
+    return Number.isFinite(cosine) ? Math.min(1, Math.max(-1, cosine)) : null;
+  }
+}
+
+/** Agreement of all outputs over samples that come one by one. */
+export class FidelityAccumulator {
+  readonly #outputs: ReadonlyMap<string, OutputAccumulator>;
+
+  constructor(outputNames: readonly string[]) {
+    this.#outputs = new Map(outputNames.map((name) => [name, new OutputAccumulator()]));
+  }
+
+  /** @throws OutputMismatchError when an output is missing or differs in type or shape. */
+  add(original: Feeds, compressed: Feeds): void {
+    for (const [name, accumulator] of this.#outputs) {
+      const y = original[name];
+      const z = compressed[name];
+      if (y === undefined || z === undefined || y.dataType !== z.dataType || !sameDims(y.dims, z.dims)) {
+        throw new OutputMismatchError(
+          `output ${JSON.stringify(name)} is ${describe(y)} in the original and ${describe(z)} in the compressed model`,
+        );
+      }
+      accumulator.add(y, z);
+    }
+  }
+
+  outputs(): OutputFidelity[] {
+    return [...this.#outputs].map(([name, accumulator]) => accumulator.result(name));
+  }
+}
+
+/** The least R² of all outputs; null where any has none, which a fidelity guard has to take as failing. */
+export function leastR2(outputs: readonly OutputFidelity[]): number | null {
+  return outputs.reduce<number | null>(
+    (least, { r2 }) => (least === null || r2 === null ? null : Math.min(least, r2)),
+    outputs.length === 0 ? null : 1,
+  );
+}
+
+type Numbers = ArrayLike<number> | ArrayLike<bigint>;
+
+function numbersOf({ dataType, data }: TensorValue): Numbers {
+  const isHalf = dataType === DataType.FLOAT16 || dataType === DataType.BFLOAT16;
+  return isHalf ? widen(dataType, data as Uint16Array) : (data as Exclude<TensorArray, readonly string[]>);
+}
+
+function sameDims(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((dim, axis) => dim === b[axis]);
+}
+
+function describe(value: TensorValue | undefined): string {
+  return value === undefined ? "missing" : `of type ${value.dataType} and shape [${value.dims}]`;
+}

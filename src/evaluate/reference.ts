@@ -1,0 +1,149 @@
+import type { Model } from "../onnx/model.ts";
+import { RuntimeRunError } from "../runtime/errors.ts";
+import type { Feeds, Runtime, Session } from "../runtime/runtime.ts";
+import { countRight, type Tally } from "./accuracy.ts";
+import { type InputSpec, inputsOf } from "./input-spec.ts";
+import { readSamples, type Samples, type SamplesFormat } from "./samples.ts";
+import { syntheticSamples } from "./synthetic.ts";
+
+/** What the original answers, computed once and compared with any number of candidates. */
+export interface Reference {
+  readonly data: "calibration" | "synthetic";
+  /** Samples used; fewer than the file has where a limit says so. */
+  readonly samples: number;
+  readonly feeds: readonly Feeds[];
+  readonly outputs: readonly Feeds[];
+  /** Per feed; null where there are no labels. */
+  readonly labels: readonly (readonly number[])[] | null;
+  readonly tallies: readonly (Tally | null)[];
+  /** The first sample alone, to take the time with. */
+  readonly single: Feeds;
+  readonly outputNames: readonly string[];
+}
+
+export interface ReferenceInput {
+  readonly runtime: Runtime;
+  /** The original: its skeleton, and its bytes with all weights inside. */
+  readonly model: Model;
+  readonly bytes: Uint8Array;
+  /** The caller's samples, or null for made-up ones. */
+  readonly calibration: { readonly bytes: Uint8Array; readonly format: SamplesFormat } | null;
+  readonly limits?: Partial<ReferenceLimits>;
+}
+
+export interface ReferenceLimits {
+  /** Made-up samples. */
+  readonly synthetic: number;
+  /** Samples of the caller's that are used, spread evenly over all of them. */
+  readonly samples: number;
+  /** Runs of the model; more samples than that are run in batches where the model takes them. */
+  readonly feeds: number;
+  /** Bytes of outputs that are kept, at least those of one run. */
+  readonly outputBytes: number;
+}
+
+/** Multiply-accumulates to spend on the original's made-up samples. */
+const SYNTHETIC_MACS = 16e9;
+const MAX_SYNTHETIC = 8;
+
+/** Made-up samples to run a model on: 8, down to 2 for a model so large that those take too long. */
+export function syntheticCount(macs: number | null): number {
+  return Math.min(MAX_SYNTHETIC, Math.max(2, Math.round(SYNTHETIC_MACS / Math.max(1, macs ?? 0))));
+}
+
+const LIMITS: ReferenceLimits = {
+  synthetic: MAX_SYNTHETIC,
+  samples: 2048,
+  feeds: 256,
+  outputBytes: 32 * 2 ** 20,
+};
+const MAX_BATCH = 64;
+
+/**
+ * Runs the original on the caller's samples or on made-up ones. One session, given back at the end.
+ * @throws SamplesError, SyntheticInputError, UnsupportedInputError, RuntimeLoadError or RuntimeRunError
+ */
+export async function makeReference(input: ReferenceInput): Promise<Reference> {
+  const { runtime, model, bytes, calibration } = input;
+  const limits = { ...LIMITS, ...input.limits };
+  const inputs = inputsOf(model);
+  const session = await runtime.load(bytes);
+  try {
+    const { samples, single } =
+      calibration === null
+        ? madeUp(await syntheticSamples(model, session, limits.synthetic))
+        : await given(calibration, inputs, session, limits);
+    const outputs: Feeds[] = [];
+    const tallies: (Tally | null)[] = [];
+    let kept = 0;
+    for (const [i, feeds] of samples.feeds.slice(0, limits.feeds).entries()) {
+      const answer = await session.run(feeds);
+      kept += bytesOf(answer);
+      if (i > 0 && kept > limits.outputBytes) break;
+      outputs.push(answer);
+      if (samples.labels !== null) tallies.push(countRight(answer, samples.labels[i]!));
+    }
+    return {
+      data: calibration === null ? "synthetic" : "calibration",
+      samples: Math.round((samples.count / samples.feeds.length) * outputs.length),
+      feeds: samples.feeds.slice(0, outputs.length),
+      outputs,
+      labels: samples.labels?.slice(0, outputs.length) ?? null,
+      tallies,
+      single,
+      outputNames: session.outputNames,
+    };
+  } finally {
+    await session.release();
+  }
+}
+
+function madeUp(feeds: Feeds[]): { samples: Samples; single: Feeds } {
+  return { samples: { feeds, labels: null, count: feeds.length }, single: feeds[0] ?? {} };
+}
+
+/** The file's samples one by one; in batches when there are too many, if the model runs on one. */
+async function given(
+  { bytes, format }: { bytes: Uint8Array; format: SamplesFormat },
+  inputs: readonly InputSpec[],
+  session: Session,
+  limits: ReferenceLimits,
+): Promise<{ samples: Samples; single: Feeds }> {
+  const all = readSamples(bytes, format, inputs);
+  const samples = spread(all, limits.samples);
+  const single = samples.feeds[0]!;
+  const batch = Math.min(MAX_BATCH, Math.ceil(samples.feeds.length / limits.feeds));
+  const isBatchable = inputs.every(
+    ({ name, shape }) => typeof shape?.[0] !== "number" && single[name]!.dims[0] === 1,
+  );
+  if (batch > 1 && isBatchable) {
+    const batched = readSamples(bytes, format, inputs, { batch });
+    try {
+      await session.run(batched.feeds[0]!);
+      return { samples: spread(batched, Math.floor(limits.samples / batch)), single };
+    } catch (error) {
+      // A model may declare an open batch and still hold a Reshape to one sample.
+      if (!(error instanceof RuntimeRunError)) throw error;
+    }
+  }
+  return { samples, single };
+}
+
+/** At most `most` feeds, spread evenly over all of them. */
+function spread(samples: Samples, most: number): Samples {
+  const { feeds, labels, count } = samples;
+  if (feeds.length <= most) return samples;
+  const picked = Array.from({ length: most }, (_, i) => Math.floor((i * feeds.length) / most));
+  return {
+    feeds: picked.map((i) => feeds[i]!),
+    labels: labels && picked.map((i) => labels[i]!),
+    count: (count / feeds.length) * most,
+  };
+}
+
+function bytesOf(outputs: Feeds): number {
+  return Object.values(outputs).reduce(
+    (sum, { data }) => sum + (ArrayBuffer.isView(data) ? data.byteLength : data.length * 16),
+    0,
+  );
+}
