@@ -22,9 +22,13 @@ interface Open {
 const BATCH = [1];
 const IMAGE = [224, 256, 320, 512, 64, 32, 299];
 const VOLUME = [64, 32, 96, 16];
-const LENGTH = [128, 256, 512, 64, 16, 1, 2, 576];
+const LENGTH = [128, 256, 512, 64, 16, 1, 2, 576, 1024, 4096, 16000];
 
-const BATCH_NAME = /^(n|b|bs|.*batch.*|samples?)$/i;
+const BATCH_NAME = /^(n|b|bs|.*batch.*)$/i;
+const LENGTH_NAME = /seq|len|time|past|token|frame|step|sample/i;
+/** A size that exporters write as the sum of two others. */
+const SUM = /^(.+?) \+ (.+)$/;
+
 /** Runs of inference at most: a handful for nearly every model. */
 const MAX_TRIALS = 64;
 
@@ -80,8 +84,20 @@ function openDims(model: Model, fixed: InferOptions): Open[] {
 function candidatesFor(shape: readonly Dim[], axis: number): readonly number[] {
   const dim = shape[axis];
   if (axis === 0 || (typeof dim === "string" && BATCH_NAME.test(dim))) return BATCH;
+  if (typeof dim === "string" && LENGTH_NAME.test(dim)) return LENGTH;
   if (shape.length === 4) return IMAGE;
   return shape.length === 5 ? VOLUME : LENGTH;
+}
+
+function sizeOf(key: string, sizes: ReadonlyMap<string, number>, fixed: InferOptions): number {
+  const given = fixed.bindings?.[key];
+  if (given !== undefined) return given;
+  const [, left = "", right = ""] = SUM.exec(key) ?? [];
+  const parts = [left, right].map(
+    (part) => fixed.bindings?.[part] ?? sizes.get(part) ?? Number.parseInt(part, 10),
+  );
+  const sum = parts.reduce((a, b) => a + b, 0);
+  return left && Number.isFinite(sum) ? sum : (sizes.get(key) ?? 1);
 }
 
 function optionsOf(model: Model, sizes: ReadonlyMap<string, number>, fixed: InferOptions): InferOptions {
@@ -92,7 +108,7 @@ function optionsOf(model: Model, sizes: ReadonlyMap<string, number>, fixed: Infe
     else if (shape) {
       inputShapes[name] = shape.map((dim, axis) => {
         if (typeof dim === "number") return dim;
-        return (dim === null ? undefined : fixed.bindings?.[dim]) ?? sizes.get(keyOf(name, axis, dim)) ?? 1;
+        return sizeOf(keyOf(name, axis, dim), sizes, fixed);
       });
     }
   }

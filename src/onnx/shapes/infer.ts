@@ -145,7 +145,7 @@ class Inference {
     }
     const declared = new Map(
       [...graph.valueInfo, ...graph.outputs].map(
-        ({ name, type }) => [name, declaredFact(type, this.#bind)] as const,
+        ({ name, type }) => [name, declaredFact(type, this.#stated)] as const,
       ),
     );
     for (const node of graph.nodes) this.#inferNode(node, scope, declared);
@@ -163,6 +163,9 @@ class Inference {
   }
 
   readonly #bind = (dim: Dim): Dim => (typeof dim === "string" ? (this.#bindings.get(dim) ?? dim) : dim);
+
+  /** Sizes that the file states for computed values hold only for the inputs that it declares. */
+  readonly #stated = (dim: Dim): Dim => (this.#replaced && typeof dim === "number" ? null : this.#bind(dim));
 
   #inferNode(node: Node, scope: Scope, declared: ReadonlyMap<string, Fact | undefined>): void {
     const results = this.#apply(node, scope);
@@ -247,13 +250,13 @@ class Inference {
       this.#warn(node, `${name} is declared with another type than it has`);
     }
     if (!declared.dims) return { ...inferred, dataType };
-    if (!inferred.dims) return this.#replaced ? { ...inferred, dataType } : { ...declared, dataType };
+    if (!inferred.dims) return { ...declared, dataType };
     const stated = declared.dims;
     const differ =
       inferred.dims.length !== stated.length ||
       inferred.dims.some((dim, axis) => contradict(dim, stated[axis]));
     if (differ) {
-      if (node && !this.#replaced) {
+      if (node) {
         this.#warn(
           node,
           `${name} is declared as [${stated.join(", ")}] but is [${inferred.dims.join(", ")}]`,
@@ -261,10 +264,7 @@ class Inference {
       }
       return { ...inferred, dataType };
     }
-    const dims = inferred.dims.map((dim, axis) => {
-      const other = stated[axis] ?? null;
-      return this.#replaced && typeof other === "number" ? dim : unifyDims(dim, other);
-    });
+    const dims = inferred.dims.map((dim, axis) => unifyDims(dim, stated[axis] ?? null));
     return { ...inferred, dataType, dims };
   }
 
