@@ -34,7 +34,7 @@ plans.openapi(
     const { model, mix, ...options } = c.req.valid("json");
     checkMix(mix);
     const network = model.startsWith("zoo:")
-      ? zooNetwork(model.slice("zoo:".length), options.batch)
+      ? await zooNetwork(model.slice("zoo:".length), options.batch)
       : await uploadedNetwork(c, model, options.batch);
     return c.json(planNetwork(network, mix, options), 200);
   },

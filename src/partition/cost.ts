@@ -1,10 +1,11 @@
 import type { Mode } from "../../schemas/plan.ts";
-import { type Facts, factsOf, scale, slowestDevice, wholeParts } from "./facts.ts";
-import type { Network, NetworkNode } from "./graph.ts";
+import { type Facts, factsOf, slowestDevice, wholeParts } from "./facts.ts";
+import type { Network, NetworkEdge, NetworkNode } from "./graph.ts";
 import { received, type TypeIndex } from "./layout.ts";
 import { keptBytes } from "./memory.ts";
+import { Scales, type Shares, shareOf } from "./scales.ts";
 import { sharesOf, together } from "./shares.ts";
-import type { DeviceClass, Hierarchy } from "./tree.ts";
+import type { Cut, DeviceClass, Hierarchy } from "./tree.ts";
 
 /**
  * The cost model. A plan gives each node a *code*: its types level by level, outermost first, as digits of a
@@ -33,8 +34,6 @@ export interface Costs {
   levelEdge(edge: number, level: number, prefix: number, from: TypeIndex, to: TypeIndex): number;
   /** `unary` for every code. */
   unaryTable(node: number): Float64Array;
-  /** `levelEdge` for every prefix and pair, at [(prefix·3 + from)·3 + to]. */
-  edgeTable(edge: number, level: number): Float64Array;
   /** Per class of single devices, the node's parts of its three dimensions, at [class·3 + type]. */
   parts(node: number, code: number): Float64Array;
 }
@@ -55,155 +54,132 @@ export interface CostOptions {
   readonly memoryPrice?: number;
 }
 
-/** Floats that tables may take before they are computed anew each time: 32 MB. */
-const TABLE_BUDGET = 4_000_000;
+/** Numbers that tables of whole nodes may take before they are computed anew each time: 32 MB. */
+const TABLE_ROOM = 4_000_000;
+
+/** A partial sum or a change of layout: per cut what it costs at full size, and which types shrink it. */
+interface Exchange {
+  readonly splits: number;
+  readonly costs: Float64Array;
+}
 
 export function costsOf(network: Network, hierarchy: Hierarchy, options: CostOptions): Costs {
   const { nodes, edges } = network;
-  const { depth, levels } = hierarchy;
+  const { depth, levels, cuts } = hierarchy;
   const { mode, measure } = options;
   const training = mode === "training";
   const powers = Array.from({ length: depth + 1 }, (_, h) => 3 ** h);
   const codes = powers[depth] as number;
-  const widest = Math.max(...levels.map((level) => level.length));
-  const buffers = Array.from({ length: depth + 1 }, () => new Float64Array(widest * 3));
+  const devices = levels[depth] as readonly DeviceClass[];
+  const scales = new Scales(hierarchy);
   const signatures = nodes.map(signatureOf);
-  const shares = bySignature(nodes, signatures, (node) => sharesOf(node, hierarchy, mode, options.shares));
+  const known = new Map<string, Shares>();
+  const shares = bySignature(nodes, signatures, (node): Shares => {
+    const values = sharesOf(node, hierarchy, mode, options.shares);
+    const own = known.get(values.join()) ?? { values, index: known.size };
+    known.set(values.join(), own);
+    return own;
+  });
   const facts = bySignature(nodes, signatures, (node) => factsOf(node, hierarchy, mode));
-  const whole = new Float64Array(3);
   const memoryPrice = options.memoryPrice ?? 0;
-  const memoryLimits = (levels[depth] as readonly DeviceClass[]).map((device) =>
-    memoryLimit(device, hierarchy),
-  );
-  const tables = new Map<string, Float64Array>();
-  let budget = TABLE_BUDGET;
-  const cached = (key: string, build: () => Float64Array): Float64Array => {
-    const known = tables.get(key);
-    if (known) return known;
-    const table = build();
-    if (budget >= table.length) {
-      budget -= table.length;
-      tables.set(key, table);
-    }
-    return table;
-  };
+  const memoryLimits = devices.map((device) => memoryLimit(device, hierarchy));
+  const multiplicities = new Float64Array(cuts.length);
+  for (const { cut, multiplicity } of levels.flat()) if (cut) multiplicities[cut.id] = multiplicity;
 
-  const digit = (code: number, level: number) =>
-    (Math.floor(code / (powers[depth - 1 - level] as number)) % 3) as TypeIndex;
-
-  /** Parts of the three dimensions after one more cut. */
-  function descend(v: number, level: number, type: TypeIndex, from: Float64Array, to: Float64Array): void {
-    const nodeShares = shares[v] as Float64Array;
-    const classes = levels[level] as readonly DeviceClass[];
-    for (let c = 0; c < classes.length; c++) {
-      const { cut, children } = classes[c] as DeviceClass;
-      for (let side = 0; side < 2; side++) {
-        const at = (children[side as 0 | 1] as number) * 3;
-        for (let k = 0; k < 3; k++) to[at + k] = from[c * 3 + k] as number;
-        if (cut) {
-          const share = nodeShares[cut.id * 3 + type] as number;
-          to[at + type] = (to[at + type] as number) * (side === 0 ? share : 1 - share);
-        }
-        if (children[0] === children[1]) break;
-      }
-    }
+  /** What an exchange costs in which the sides of a cut receive a and b elements at full size. */
+  function priced(cut: Cut, a: number, b: number, elementBytes: number): number {
+    if (measure === "time") return (Math.max(a, b) * elementBytes) / cut.bandwidth;
+    const both = (multiplicities[cut.id] as number) * (a + b);
+    return measure === "elements" ? both / 2 : both * elementBytes;
   }
 
-  function partsAt(v: number, prefix: number, level: number): Float64Array {
-    const first = buffers[0] as Float64Array;
-    first.fill(1, 0, 3);
-    for (let h = 0; h < level; h++) {
-      const type = (Math.floor(prefix / (powers[level - 1 - h] as number)) % 3) as TypeIndex;
-      descend(v, h, type, buffers[h] as Float64Array, buffers[h + 1] as Float64Array);
-    }
-    return buffers[level] as Float64Array;
-  }
-
-  /** Joins what the classes of one phase cost: the slowest, or the sum. */
-  const join = (total: number, cost: number, multiplicity: number) =>
-    measure === "time" ? Math.max(total, cost) : total + multiplicity * cost;
-
-  /** One exchange over one cut, of which the sides receive a and b elements. */
-  function exchange(a: number, b: number, elementBytes: number, { cut }: DeviceClass): number {
-    if (measure === "elements") return (a + b) / 2;
-    if (measure === "bytes") return (a + b) * elementBytes;
-    const larger = Math.max(a, b);
-    if (!cut || larger <= 0) return 0;
-    return (larger * elementBytes) / cut.bandwidth + cut.latency;
-  }
-
-  /** Partial sums that cross the cuts of a level. */
-  function sums(v: number, level: number, type: TypeIndex, parts: Float64Array): number {
-    const node = nodes[v] as NetworkNode;
-    const way = node.ways[type];
-    if (way === null) return Number.POSITIVE_INFINITY;
+  const sumsOf = bySignature(nodes, signatures, (node, v): readonly (readonly Exchange[] | null)[] => {
     const { splits } = facts[v] as Facts;
+    const sum = (size: number, elementBytes: number, mask: number): Exchange => ({
+      splits: mask,
+      costs: Float64Array.from(cuts, (cut) => priced(cut, size, size, elementBytes)),
+    });
+    return node.ways.map((way) => {
+      if (way === null) return null;
+      const sums: Exchange[] = [];
+      if (way.forwardSum === "output") sums.push(sum(node.output, node.elementBytes, splits.output));
+      if (!training) return sums;
+      if (way.backwardSum === "input" && (node.passesError || options.countsInputError)) {
+        sums.push(sum(node.input, node.elementBytes, splits.input));
+      }
+      if (way.gradientSum === "weights") sums.push(sum(node.weights, weightWidth(node), splits.weights));
+      return sums;
+    });
+  });
+
+  /** Per edge and pair of types: F forwards and E backwards; null where a type is not possible. */
+  const changesOf = byKey(
+    edges.map(({ from, to, elements }) => `${signatures[from]}>${signatures[to]}*${elements}`),
+    (e): readonly (readonly Exchange[] | null)[] => {
+      const { from, to, elements } = edges[e] as NetworkEdge;
+      const [producer, consumer] = [nodes[from] as NetworkNode, nodes[to] as NetworkNode];
+      const splits = (facts[to] as Facts).splits.input;
+      return PAIRS.map(([s, t]) => {
+        const [out, into] = [producer.ways[s], consumer.ways[t]];
+        if (out === null || into === null) return null;
+        const forward = new Float64Array(cuts.length);
+        const backward = new Float64Array(cuts.length);
+        for (const cut of cuts) {
+          const held = shareOf(shares[from] as Shares, cut, s);
+          const needed = shareOf(shares[to] as Shares, cut, t);
+          const f = received(out.output, into.input, held, needed);
+          forward[cut.id] = priced(cut, f[0] * elements, f[1] * elements, consumer.elementBytes);
+          const g = received(into.input, out.output, needed, held);
+          backward[cut.id] = priced(cut, g[0] * elements, g[1] * elements, consumer.elementBytes);
+        }
+        return [forward, ...(training ? [backward] : [])]
+          .filter((costs) => costs.some((cost) => cost > 0))
+          .map((costs) => ({ splits, costs }));
+      });
+    },
+  );
+
+  /** One exchange over the cuts of a level: as long as the slowest of them, or their sum. */
+  function across({ splits, costs }: Exchange, own: Shares, level: number, prefix: number): number {
+    const table = scales.at(own, splits, level, prefix);
+    const at = scales.offset;
     const classes = levels[level] as readonly DeviceClass[];
-    const backward =
-      training && way.backwardSum === "input" && (node.passesError || options.countsInputError);
-    let forwardCost = 0;
-    let backwardCost = 0;
-    let gradientCost = 0;
+    let total = 0;
     for (let c = 0; c < classes.length; c++) {
-      const current = classes[c] as DeviceClass;
-      if (!current.cut) continue;
-      const { multiplicity } = current;
-      if (way.forwardSum === "output") {
-        const size = node.output * scale(splits.output, parts, c * 3);
-        forwardCost = join(forwardCost, exchange(size, size, node.elementBytes, current), multiplicity);
-      }
-      if (backward) {
-        const size = node.input * scale(splits.input, parts, c * 3);
-        backwardCost = join(backwardCost, exchange(size, size, node.elementBytes, current), multiplicity);
-      }
-      if (training && way.gradientSum === "weights") {
-        const size = node.weights * scale(splits.weights, parts, c * 3);
-        gradientCost = join(gradientCost, exchange(size, size, weightWidth(node), current), multiplicity);
-      }
+      const cut = (classes[c] as DeviceClass).cut;
+      if (!cut) continue;
+      const cost = (costs[cut.id] as number) * (table[at + c] as number);
+      if (measure !== "time") total += cost;
+      else if (cost > 0) total = Math.max(total, cost + cut.latency);
     }
-    return forwardCost + backwardCost + gradientCost;
+    return total;
   }
 
-  /** Changes of layout on an edge that cross the cuts of a level: F forwards, E backwards. */
-  function changes(e: number, level: number, s: TypeIndex, t: TypeIndex, parts: Float64Array): number {
-    const { from, to, elements } = edges[e] as Network["edges"][number];
-    const producer = nodes[from] as NetworkNode;
-    const consumer = nodes[to] as NetworkNode;
-    const out = producer.ways[s];
-    const into = consumer.ways[t];
-    if (out === null || into === null) return Number.POSITIVE_INFINITY;
-    const { splits } = facts[to] as Facts;
-    const classes = levels[level] as readonly DeviceClass[];
-    let forwardCost = 0;
-    let backwardCost = 0;
-    for (let c = 0; c < classes.length; c++) {
-      const current = classes[c] as DeviceClass;
-      const { cut, multiplicity } = current;
-      if (!cut) continue;
-      const size = elements * scale(splits.input, parts, c * 3);
-      const held = (shares[from] as Float64Array)[cut.id * 3 + s] as number;
-      const needed = (shares[to] as Float64Array)[cut.id * 3 + t] as number;
-      const f = received(out.output, into.input, held, needed);
-      forwardCost = join(
-        forwardCost,
-        exchange(f[0] * size, f[1] * size, consumer.elementBytes, current),
-        multiplicity,
-      );
-      if (!training) continue;
-      const g = received(into.input, out.output, needed, held);
-      backwardCost = join(
-        backwardCost,
-        exchange(g[0] * size, g[1] * size, consumer.elementBytes, current),
-        multiplicity,
-      );
+  function sums(v: number, level: number, prefix: number, type: TypeIndex): number {
+    const exchanges = (sumsOf[v] as readonly (readonly Exchange[] | null)[])[type];
+    if (!exchanges) return Number.POSITIVE_INFINITY;
+    let total = 0;
+    for (const exchange of exchanges) total += across(exchange, shares[v] as Shares, level, prefix);
+    return total;
+  }
+
+  const parts = new Float64Array(devices.length * 3);
+  const whole = new Float64Array(3);
+
+  function partsOf(v: number, code: number): Float64Array {
+    for (let t = 0; t < 3; t++) {
+      const table = scales.at(shares[v] as Shares, 1 << t, depth, code);
+      const at = scales.offset;
+      for (let c = 0; c < devices.length; c++) parts[c * 3 + t] = table[at + c] as number;
     }
-    return forwardCost + backwardCost;
+    return parts;
   }
 
   /** The slowest device's roofline; shares are rounded up to whole samples and channels. */
-  function work(v: number, parts: Float64Array): number {
+  function work(v: number, code: number): number {
     if (measure !== "time") return 0;
     const own = facts[v] as Facts;
+    partsOf(v, code);
     const slowest = slowestDevice(own, parts, whole);
     if (memoryPrice === 0) return slowest;
     let fullest = 0;
@@ -214,20 +190,25 @@ export function costsOf(network: Network, hierarchy: Hierarchy, options: CostOpt
     return slowest + memoryPrice * fullest;
   }
 
-  function perfectWork(v: number, level: number, type: TypeIndex, parts: Float64Array): number {
+  const speeds = new Map<string, readonly Float64Array[]>();
+  function perfectWork(v: number, level: number, code: number): number {
     if (measure !== "time") return 0;
     const node = nodes[v] as NetworkNode;
-    const next = buffers[level + 1] as Float64Array;
-    descend(v, level, type, parts, next);
+    const speed = speeds.get(node.precision) ?? speedsOf(hierarchy, node);
+    speeds.set(node.precision, speed);
+    const { flops, splits } = facts[v] as Facts;
+    const table = scales.at(shares[v] as Shares, splits.work, level + 1, code);
+    const at = scales.offset;
+    const next = speed[level + 1] as Float64Array;
     let slowest = 0;
-    const classes = levels[level + 1] as readonly DeviceClass[];
-    for (let c = 0; c < classes.length; c++) {
-      const side = together((classes[c] as DeviceClass).devices, hierarchy, node);
-      const { flops, splits } = facts[v] as Facts;
-      slowest = Math.max(slowest, (flops * scale(splits.work, next, c * 3)) / side.flops);
+    for (let c = 0; c < next.length; c++) {
+      slowest = Math.max(slowest, (flops * (table[at + c] as number)) / (next[c] as number));
     }
     return slowest;
   }
+
+  const tables = new Map<string, Float64Array>();
+  let room = TABLE_ROOM;
 
   const costs: Costs = {
     network,
@@ -235,87 +216,73 @@ export function costsOf(network: Network, hierarchy: Hierarchy, options: CostOpt
     depth,
     codes,
     unary(v, code) {
-      const table = tables.get(`u${signatures[v]}`);
+      const table = tables.get(signatures[v] as string);
       if (table) return table[code] as number;
       let total = 0;
-      const first = buffers[0] as Float64Array;
-      first.fill(1, 0, 3);
       for (let h = 0; h < depth; h++) {
-        const type = digit(code, h);
-        total += sums(v, h, type, buffers[h] as Float64Array);
-        descend(v, h, type, buffers[h] as Float64Array, buffers[h + 1] as Float64Array);
+        const below = powers[depth - 1 - h] as number;
+        const type = (Math.floor(code / below) % 3) as TypeIndex;
+        total += sums(v, h, Math.floor(code / (below * 3)), type);
       }
-      return total + work(v, buffers[depth] as Float64Array);
+      return total + work(v, code);
     },
     edge(e, from, to) {
       let total = 0;
       for (let h = 0; h < depth; h++) {
-        const prefix = Math.floor(to / (powers[depth - h] as number));
-        total += costs.levelEdge(e, h, prefix, digit(from, h), digit(to, h));
+        const below = powers[depth - 1 - h] as number;
+        const s = (Math.floor(from / below) % 3) as TypeIndex;
+        const t = (Math.floor(to / below) % 3) as TypeIndex;
+        total += costs.levelEdge(e, h, Math.floor(to / (below * 3)), s, t);
       }
       return total;
     },
     levelUnary(v, level, prefix, type) {
-      const parts = partsAt(v, prefix, level);
-      return sums(v, level, type, parts) + perfectWork(v, level, type, parts);
+      return sums(v, level, prefix, type) + perfectWork(v, level, prefix * 3 + type);
     },
     levelEdge(e, level, prefix, s, t) {
-      const table = tables.get(edgeKey(e, level));
-      if (table) return table[(prefix * 3 + s) * 3 + t] as number;
-      return changes(e, level, s, t, partsAt((edges[e] as { to: number }).to, prefix, level));
+      const exchanges = (changesOf[e] as readonly (readonly Exchange[] | null)[])[s * 3 + t];
+      if (!exchanges) return Number.POSITIVE_INFINITY;
+      const own = shares[(edges[e] as NetworkEdge).to] as Shares;
+      let total = 0;
+      for (const exchange of exchanges) total += across(exchange, own, level, prefix);
+      return total;
     },
     unaryTable(v) {
-      return cached(`u${signatures[v]}`, () => {
-        const table = new Float64Array(codes);
-        (buffers[0] as Float64Array).fill(1, 0, 3);
-        const visit = (h: number, prefix: number, above: number): void => {
-          const parts = buffers[h] as Float64Array;
-          if (h === depth) {
-            table[prefix] = above + work(v, parts);
-            return;
-          }
+      const known = tables.get(signatures[v] as string);
+      if (known) return known;
+      let above: Float64Array = new Float64Array(1);
+      for (let h = 0; h < depth; h++) {
+        const next = new Float64Array(above.length * 3);
+        for (let prefix = 0; prefix < above.length; prefix++) {
           for (let t = 0; t < 3; t++) {
-            const own = sums(v, h, t as TypeIndex, parts);
-            descend(v, h, t as TypeIndex, parts, buffers[h + 1] as Float64Array);
-            visit(h + 1, prefix * 3 + t, above + own);
+            next[prefix * 3 + t] = (above[prefix] as number) + sums(v, h, prefix, t as TypeIndex);
           }
-        };
-        visit(0, 0, 0);
-        return table;
-      });
+        }
+        above = next;
+      }
+      for (let code = 0; code < codes; code++) {
+        if (above[code] !== Number.POSITIVE_INFINITY) above[code] = (above[code] as number) + work(v, code);
+      }
+      if (room >= codes) {
+        room -= codes;
+        tables.set(signatures[v] as string, above);
+      }
+      return above;
     },
-    edgeTable(e, level) {
-      return cached(edgeKey(e, level), () => {
-        const { to } = edges[e] as Network["edges"][number];
-        const table = new Float64Array((powers[level] as number) * 9);
-        (buffers[0] as Float64Array).fill(1, 0, 3);
-        const visit = (h: number, prefix: number): void => {
-          const parts = buffers[h] as Float64Array;
-          if (h === level) {
-            for (let pair = 0; pair < 9; pair++) {
-              const s = Math.floor(pair / 3) as TypeIndex;
-              table[prefix * 9 + pair] = changes(e, level, s, (pair % 3) as TypeIndex, parts);
-            }
-            return;
-          }
-          for (let t = 0; t < 3; t++) {
-            descend(to, h, t as TypeIndex, parts, buffers[h + 1] as Float64Array);
-            visit(h + 1, prefix * 3 + t);
-          }
-        };
-        visit(0, 0);
-        return table;
-      });
-    },
-    parts(v, code) {
-      return partsAt(v, code, depth).slice(0, (levels[depth] as readonly DeviceClass[]).length * 3);
-    },
+    parts: (v, code) => partsOf(v, code).slice(),
   };
-  const edgeKeys = edges.map(({ from, to, elements }) => `${signatures[from]}>${signatures[to]}*${elements}`);
-  function edgeKey(e: number, level: number): string {
-    return `${level}:${edgeKeys[e]}`;
-  }
   return costs;
+}
+
+const PAIRS: readonly (readonly [TypeIndex, TypeIndex])[] = ([0, 1, 2] as const).flatMap((s) =>
+  ([0, 1, 2] as const).map((t): readonly [TypeIndex, TypeIndex] => [s, t]),
+);
+
+/** FLOP/s of every class of every level for a node's precision. */
+function speedsOf(hierarchy: Hierarchy, node: NetworkNode): Float64Array[] {
+  return hierarchy.levels.map((level) =>
+    Float64Array.from(level, ({ devices }) => together(devices, hierarchy, node).flops),
+  );
 }
 
 /** Bytes of one device of a class. */
@@ -331,35 +298,25 @@ function weightWidth(node: NetworkNode): number {
 function bySignature<T>(
   nodes: readonly NetworkNode[],
   signatures: readonly string[],
-  build: (node: NetworkNode) => T,
+  build: (node: NetworkNode, v: number) => T,
 ): T[] {
-  const known = new Map<string, T>();
-  return nodes.map((node, v) => {
-    const signature = signatures[v] as string;
-    const value = known.get(signature) ?? build(node);
-    known.set(signature, value);
-    return value;
+  return byKey(signatures, (v) => build(nodes[v] as NetworkNode, v));
+}
+
+/** One value for all places with the same key. */
+function byKey<T>(keys: readonly string[], build: (index: number) => T): T[] {
+  const known = new Map<string, { readonly value: T }>();
+  return keys.map((key, index) => {
+    const entry = known.get(key) ?? { value: build(index) };
+    known.set(key, entry);
+    return entry.value;
   });
 }
 
 /** Nodes of one signature cost the same everywhere. */
 function signatureOf(node: NetworkNode): string {
   const { forward, backward, gradient } = node.flops;
-  const ways = node.ways.map((way) =>
-    way === null
-      ? "-"
-      : [
-          way.input,
-          way.output,
-          +way.splitsWork,
-          +way.splitsInput,
-          +way.splitsOutput,
-          +way.splitsWeights,
-          way.forwardSum,
-          way.backwardSum,
-          way.gradientSum,
-        ].join(""),
-  );
+  const ways = node.ways.map((way) => (way === null ? "-" : Object.values(way).join(".")));
   return [
     ...node.units,
     node.input,

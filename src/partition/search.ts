@@ -17,7 +17,7 @@ export interface SearchLimits {
 export const DEFAULT_LIMITS: SearchLimits = {
   sweepBytes: 40_000_000,
   tableEntries: 1_000_000,
-  eliminationSteps: 20_000_000,
+  eliminationSteps: 2_000_000,
   rounds: 6,
 };
 
@@ -75,7 +75,7 @@ function widestWindow(
     const domain = 3 ** levels;
     const steps = domain ** (order.width + 1) * count;
     const pairs = domain * domain * ties.length * costs.depth;
-    if (domain ** order.width > limits.tableEntries || steps > limits.eliminationSteps * 5) break;
+    if (domain ** order.width > limits.tableEntries || steps > limits.eliminationSteps) break;
     if (pairs > limits.eliminationSteps || domain > 60_000) break;
     window = levels;
   }

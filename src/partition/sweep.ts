@@ -1,5 +1,6 @@
 import type { Costs } from "./cost.ts";
 import type { NetworkEdge } from "./graph.ts";
+import type { TypeIndex } from "./layout.ts";
 
 /**
  * Best types of all levels at once for the nodes of one path, everything else held. With L levels a layer has 3^L
@@ -82,8 +83,7 @@ function crossLevel(
   const chosen = new Uint8Array(costs.codes);
   const table = new Float64Array(prefixes * 9);
   for (const e of edges) {
-    const own = costs.edgeTable(e, level);
-    for (let i = 0; i < table.length; i++) table[i] = (table[i] as number) + (own[i] as number);
+    for (let i = 0; i < table.length; i++) table[i] = (table[i] as number) + pairCost(costs, e, level, i);
   }
   for (let p = 0; p < prefixes; p++) {
     const base = p * 3 * stride;
@@ -112,15 +112,26 @@ function crossLevel(
   return chosen;
 }
 
+/** Cost of an edge at a level, at (prefix · 3 + from) · 3 + to. */
+function pairCost(costs: Costs, e: number, level: number, index: number): number {
+  const prefix = Math.floor(index / 9);
+  return costs.levelEdge(
+    e,
+    level,
+    prefix,
+    (Math.floor(index / 3) % 3) as TypeIndex,
+    (index % 3) as TypeIndex,
+  );
+}
+
 function addFromFixed(costs: Costs, e: number, from: number, cost: Float64Array): void {
   const { depth } = costs;
   for (let level = 0; level < depth; level++) {
     const stride = 3 ** (depth - 1 - level);
     const s = Math.floor(from / stride) % 3;
-    const table = costs.edgeTable(e, level);
     for (let p = 0; p < 3 ** level; p++) {
       for (let t = 0; t < 3; t++) {
-        const more = table[(p * 3 + s) * 3 + t] as number;
+        const more = pairCost(costs, e, level, (p * 3 + s) * 3 + t);
         const base = (p * 3 + t) * stride;
         for (let r = 0; r < stride; r++) cost[base + r] = (cost[base + r] as number) + more;
       }
@@ -133,9 +144,9 @@ function addToFixed(costs: Costs, e: number, to: number, cost: Float64Array): vo
   for (let level = 0; level < depth; level++) {
     const stride = 3 ** (depth - 1 - level);
     const prefix = Math.floor(to / (stride * 3));
-    const t = (Math.floor(to / stride) % 3) as 0 | 1 | 2;
+    const t = (Math.floor(to / stride) % 3) as TypeIndex;
     for (let s = 0; s < 3; s++) {
-      const more = costs.levelEdge(e, level, prefix, s as 0 | 1 | 2, t);
+      const more = costs.levelEdge(e, level, prefix, s as TypeIndex, t);
       for (let p = 0; p < 3 ** level; p++) {
         const base = (p * 3 + s) * stride;
         for (let r = 0; r < stride; r++) cost[base + r] = (cost[base + r] as number) + more;
