@@ -4,6 +4,7 @@ import type { Network } from "./graph.ts";
 import { totalCost } from "./greedy.ts";
 import { memoryOf } from "./memory.ts";
 import type { DeviceGroup } from "./mix.ts";
+import type { SharePolicy } from "./shares.ts";
 import { type Counts, rateOf, takePart } from "./subsets.ts";
 import type { DeviceClass } from "./tree.ts";
 import { hierarchyOf } from "./tree.ts";
@@ -22,7 +23,7 @@ export interface Arena {
   readonly groups: readonly DeviceGroup[];
   /** Index of each group in the mix. */
   readonly origin: readonly number[];
-  readonly shares: "solved" | "equal";
+  readonly shares: SharePolicy;
   /** Seconds. */
   readonly time: Costs;
   /** What the cost model minimises: seconds, or AccPar's elements. */
@@ -43,7 +44,7 @@ export interface Candidate {
   readonly overflow: number;
 }
 
-export function arenaOf(question: Question, counts: Counts, shares: "solved" | "equal"): Arena {
+export function arenaOf(question: Question, counts: Counts, shares: SharePolicy): Arena {
   const { groups, origin } = takePart(question.groups, counts);
   const hierarchy = hierarchyOf(groups);
   const { mode, network } = question;

@@ -4,7 +4,7 @@ import type { Network, NetworkEdge, NetworkNode } from "./graph.ts";
 import { received, type TypeIndex } from "./layout.ts";
 import { keptBytes } from "./memory.ts";
 import { Scales, type Shares, shareOf } from "./scales.ts";
-import { sharesOf, together } from "./shares.ts";
+import { type SharePolicy, sharesOf, together } from "./shares.ts";
 import type { Cut, DeviceClass, Hierarchy } from "./tree.ts";
 
 /**
@@ -43,8 +43,7 @@ export type Measure = "time" | "elements" | "bytes";
 export interface CostOptions {
   readonly mode: Mode;
   readonly measure: Measure;
-  /** Unequal shares that balance both sides, or shares by the number of devices. */
-  readonly shares: "solved" | "equal";
+  readonly shares: SharePolicy;
   /** AccPar counts E_l of the first layer too; Hone knows that nobody asks for it. */
   readonly countsInputError: boolean;
   /**
@@ -74,8 +73,9 @@ export function costsOf(network: Network, hierarchy: Hierarchy, options: CostOpt
   const scales = new Scales(hierarchy);
   const signatures = nodes.map(signatureOf);
   const known = new Map<string, Shares>();
+  const shareNode = sharesOf(nodes, hierarchy, mode, options.shares);
   const shares = bySignature(nodes, signatures, (node): Shares => {
-    const values = sharesOf(node, hierarchy, mode, options.shares);
+    const values = shareNode(node);
     const own = known.get(values.join()) ?? { values, index: known.size };
     known.set(values.join(), own);
     return own;

@@ -4,9 +4,10 @@ import { type Arena, arenaOf, type Candidate, candidateOf, preferred, type Quest
 import { costsOf } from "./cost.ts";
 import { describePlan } from "./describe.ts";
 import type { Network } from "./graph.ts";
-import { greedy, SCHEMES } from "./greedy.ts";
+import { greedy, SCHEMES, type Scheme } from "./greedy.ts";
 import { checkMix, MixError, resolveMix } from "./mix.ts";
 import { searchTypes } from "./search.ts";
+import type { SharePolicy } from "./shares.ts";
 import { type Counts, computeBound, rateOf, subsetsOf, takePart } from "./subsets.ts";
 
 export type BaselineName = keyof Plan["baselines"];
@@ -36,26 +37,41 @@ export function planNetwork(network: Network, mix: Mix, options: PlanOptions = {
   };
   requireFigures(question);
   const all = question.groups.map(({ count }) => count);
-  const solved = arenaOf(question, all, "solved");
-  const uneven = solved.time.hierarchy.cuts.some((cut) => !cut.alike);
-  const equal = uneven ? arenaOf(question, all, "equal") : solved;
+  const whole = arenasOf(question, all);
+  const { equal, network: balanced, layer } = whole;
+  const scheme = (arena: Arena, name: Scheme) =>
+    candidateOf(question, arena, greedy(arena.goal, SCHEMES[name]));
   const baselines: Baselines = {
-    data_parallel: candidateOf(question, equal, greedy(equal.goal, SCHEMES.data_parallel)),
-    data_parallel_proportional: candidateOf(question, solved, greedy(solved.goal, SCHEMES.data_parallel)),
-    owt: candidateOf(question, equal, greedy(equal.goal, SCHEMES.owt)),
-    hypar: candidateOf(question, equal, greedy(equal.goal, SCHEMES.hypar)),
-    accpar: candidateOf(question, solved, greedy(solved.goal, SCHEMES.accpar)),
+    data_parallel: scheme(equal, "data_parallel"),
+    data_parallel_proportional: scheme(balanced, "data_parallel"),
+    owt: scheme(equal, "owt"),
+    hypar: scheme(equal, "hypar"),
+    accpar: preferred(scheme(layer, "accpar"), scheme(balanced, "accpar")),
     one_device: oneDevice(question),
   };
-  const own = bestOver(question, solved, Object.values(baselines));
+  const own = bestOver(question, whole, Object.values(baselines));
   return describePlan(question, own, baselines, checked);
 }
 
+type Arenas = Readonly<Record<SharePolicy, Arena>>;
+
+/** All policies of shares; with equal devices they are one. */
+function arenasOf(question: Question, counts: Counts): Arenas {
+  const equal = arenaOf(question, counts, "equal");
+  if (equal.time.hierarchy.cuts.every((cut) => cut.alike)) return { equal, network: equal, layer: equal };
+  return {
+    equal,
+    network: arenaOf(question, counts, "network"),
+    layer: arenaOf(question, counts, "layer"),
+  };
+}
+
 /** The whole mix, the baselines, and such parts of the mix as could still win. */
-function bestOver(question: Question, whole: Arena, baselines: readonly Candidate[]): Candidate {
+function bestOver(question: Question, whole: Arenas, baselines: readonly Candidate[]): Candidate {
   // Without a device there is no communication; AccPar's counting is about the whole array.
   const counted = question.costModel === "accpar" ? baselines.slice(0, -1) : baselines;
-  let best = [...counted, searched(question, whole)].reduce(preferred);
+  const searches = [...new Set([whole.network, whole.layer])].map((arena) => searched(question, arena));
+  let best = [...counted, ...searches].reduce(preferred);
   if (question.costModel === "accpar") return best;
   const { network, mode, objective } = question;
   const parts = subsetsOf(question.groups)
@@ -80,7 +96,7 @@ function bestOver(question: Question, whole: Arena, baselines: readonly Candidat
 }
 
 function quick(question: Question, counts: Counts): Candidate {
-  const arena = arenaOf(question, counts, "solved");
+  const arena = arenaOf(question, counts, "network");
   return candidateOf(question, arena, greedy(arena.goal, SCHEMES.accpar));
 }
 
@@ -110,7 +126,7 @@ function oneDevice(question: Question): Candidate {
       arenaOf(
         question,
         groups.map((_, other) => (other === g ? 1 : 0)),
-        "solved",
+        "equal",
       ),
     )
     .map((arena) =>

@@ -77,28 +77,69 @@ export function flopsOf(node: NetworkNode, mode: Mode): number {
   return mode === "training" ? forward + (node.passesError ? backward : 0) + gradient : forward;
 }
 
-/** Share of side a for every cut and type, at [cut·3 + type]. `equal` follows the numbers of devices. */
+/**
+ * How cuts share the work: `layer` balances both sides layer by layer, as AccPar does, at the price of moving
+ * activations between layers of unlike shares; `network` takes the one share that suits the whole step best;
+ * `equal` follows the numbers of devices.
+ */
+export type SharePolicy = "layer" | "network" | "equal";
+
+/** Share of side a at [cut·3 + type], for each node. Nodes that are the same object in `load` share one array. */
 export function sharesOf(
-  node: NetworkNode,
+  nodes: readonly NetworkNode[],
   hierarchy: Hierarchy,
   mode: Mode,
-  policy: "solved" | "equal",
-): Float64Array {
-  const shares = new Float64Array(hierarchy.cuts.length * 3);
-  for (const cut of hierarchy.cuts) {
-    for (let type = 0; type < TYPE_NAMES.length; type++) {
-      const way = node.ways[type as TypeIndex];
-      shares[cut.id * 3 + type] =
-        way === null || policy === "equal" || cut.alike || !way.splitsWork
-          ? cut.countShare
-          : solveShare(
-              sideOf(cut, 0, hierarchy, node),
-              sideOf(cut, 1, hierarchy, node),
-              loadOf(node, way, mode),
-            );
-    }
+  policy: SharePolicy,
+): (node: NetworkNode) => Float64Array {
+  const common = Float64Array.from({ length: hierarchy.cuts.length * 3 }, (_, i) => {
+    const cut = hierarchy.cuts[Math.floor(i / 3)] as Cut;
+    return policy === "network" && !cut.alike && i % 3 === 0
+      ? networkShare(nodes, cut, hierarchy, mode)
+      : cut.countShare;
+  });
+  for (const [i, share] of common.entries()) {
+    if (i % 3 === 0) common.fill(share, i, i + 3);
   }
-  return shares;
+  if (policy !== "layer") return () => common;
+  return (node) => {
+    const shares = common.slice();
+    for (const cut of hierarchy.cuts) {
+      if (cut.alike) continue;
+      const [a, b] = [sideOf(cut, 0, hierarchy, node), sideOf(cut, 1, hierarchy, node)];
+      for (let type = 0; type < TYPE_NAMES.length; type++) {
+        const way = node.ways[type as TypeIndex];
+        if (way?.splitsWork) shares[cut.id * 3 + type] = solveShare(a, b, loadOf(node, way, mode));
+      }
+    }
+    return shares;
+  };
+}
+
+/**
+ * The share at which a step is shortest when every layer waits for its slower side: the least of a sum of maxima
+ * of rising and falling lines, which is convex. Counted for the batch split, type I.
+ */
+function networkShare(nodes: readonly NetworkNode[], cut: Cut, hierarchy: Hierarchy, mode: Mode): number {
+  const layers = nodes.flatMap((node) => {
+    const way = node.ways[0];
+    if (!way?.splitsWork) return [];
+    const load = loadOf(node, way, mode);
+    return [{ a: sideOf(cut, 0, hierarchy, node), b: sideOf(cut, 1, hierarchy, node), load }];
+  });
+  if (layers.length === 0) return cut.countShare;
+  const step = (share: number) =>
+    layers.reduce(
+      (sum, { a, b, load }) => sum + Math.max(sideTime(a, load, share), sideTime(b, load, 1 - share)),
+      0,
+    );
+  let low = 0;
+  let high = 1;
+  for (let i = 0; i < 80; i++) {
+    const [left, right] = [low + (high - low) / 3, high - (high - low) / 3];
+    if (step(left) <= step(right)) high = right;
+    else low = left;
+  }
+  return (low + high) / 2;
 }
 
 /** A side of a cut as one device. */
