@@ -68,3 +68,20 @@ export function relativeDifference(a: TensorValue, b: TensorValue): number {
   }
   return difference === 0 ? 0 : difference / largest;
 }
+
+/** ‖a − b‖ / ‖a‖ of float tensors; what {@link relativeDifference} says of others. */
+export function relativeError(a: TensorValue, b: TensorValue): number {
+  const floats: readonly number[] = [DataType.FLOAT, DataType.DOUBLE];
+  const difference = relativeDifference(a, b);
+  if (!floats.includes(a.dataType) || difference === 0 || difference === Number.POSITIVE_INFINITY)
+    return difference;
+  const [x, y] = [a.data as Float32Array, b.data as Float32Array];
+  let error = 0;
+  let norm = 0;
+  for (let i = 0; i < x.length; i++) {
+    if (!Number.isFinite(x[i]!)) continue;
+    error += (x[i]! - y[i]!) ** 2;
+    norm += x[i]! ** 2;
+  }
+  return Math.sqrt(error / norm);
+}
