@@ -70,7 +70,6 @@ export function costsOf(network: Network, hierarchy: Hierarchy, options: CostOpt
   const powers = Array.from({ length: depth + 1 }, (_, h) => 3 ** h);
   const codes = powers[depth] as number;
   const devices = levels[depth] as readonly DeviceClass[];
-  const scales = new Scales(hierarchy);
   const signatures = nodes.map(signatureOf);
   const known = new Map<string, Shares>();
   const shareNode = sharesOf(nodes, hierarchy, mode, options.shares);
@@ -80,6 +79,7 @@ export function costsOf(network: Network, hierarchy: Hierarchy, options: CostOpt
     known.set(values.join(), own);
     return own;
   });
+  const scales = new Scales(hierarchy, known.size);
   const facts = bySignature(nodes, signatures, (node) => factsOf(node, hierarchy, mode));
   const memoryPrice = options.memoryPrice ?? 0;
   const memoryLimits = devices.map((device) => memoryLimit(device, hierarchy));

@@ -6,7 +6,7 @@ import { describePlan } from "./describe.ts";
 import type { Network } from "./graph.ts";
 import { greedy, SCHEMES, type Scheme } from "./greedy.ts";
 import { checkMix, MixError, resolveMix } from "./mix.ts";
-import { searchTypes } from "./search.ts";
+import { searchTypes, THOROUGH_LIMITS } from "./search.ts";
 import type { SharePolicy } from "./shares.ts";
 import { type Counts, computeBound, rateOf, subsetsOf, takePart } from "./subsets.ts";
 
@@ -14,7 +14,10 @@ export type BaselineName = keyof Plan["baselines"];
 export type Baselines = Readonly<Record<BaselineName, Candidate>>;
 
 /** Parts of the mix that get a full search, beside the whole. */
-const SEARCHED_SUBSETS = 4;
+const SEARCHED_SUBSETS = 3;
+
+/** Shares by layer, and a part of the mix, are searched where its greedy plan costs less than this times the best so far. */
+const HOPEFUL = 1.3;
 
 /** Seconds for a full memory that the search tries, as multiples of the step, while a plan does not fit. */
 const MEMORY_PRICES = [0.1, 1, 10, 100];
@@ -70,8 +73,11 @@ function arenasOf(question: Question, counts: Counts): Arenas {
 function bestOver(question: Question, whole: Arenas, baselines: readonly Candidate[]): Candidate {
   // Without a device there is no communication; AccPar's counting is about the whole array.
   const counted = question.costModel === "accpar" ? baselines.slice(0, -1) : baselines;
-  const searches = [...new Set([whole.network, whole.layer])].map((arena) => searched(question, arena));
-  let best = [...counted, ...searches].reduce(preferred);
+  let best = [...counted, searched(question, whole.network)].reduce(preferred);
+  if (whole.layer !== whole.network) {
+    const start = candidateOf(question, whole.layer, greedy(whole.layer.goal, SCHEMES.accpar));
+    if (start.value < HOPEFUL * best.value) best = preferred(best, searched(question, whole.layer));
+  }
   if (question.costModel === "accpar") return best;
   const { network, mode, objective } = question;
   const parts = subsetsOf(question.groups)
@@ -90,7 +96,7 @@ function bestOver(question: Question, whole: Arenas, baselines: readonly Candida
     .slice(0, SEARCHED_SUBSETS);
   for (const candidate of promising) {
     best = preferred(best, candidate);
-    if (candidate.value < 1.5 * best.value) best = preferred(best, searched(question, candidate.arena));
+    if (candidate.value < HOPEFUL * best.value) best = preferred(best, searched(question, candidate.arena));
   }
   return best;
 }
@@ -102,8 +108,10 @@ function quick(question: Question, counts: Counts): Candidate {
 
 /** The joint search; under a price for memory while the result does not fit. */
 function searched(question: Question, arena: Arena): Candidate {
+  if (question.costModel === "accpar") {
+    return candidateOf(question, arena, searchTypes(arena.goal, THOROUGH_LIMITS));
+  }
   let best = candidateOf(question, arena, searchTypes(arena.goal));
-  if (question.costModel === "accpar") return best;
   for (const price of MEMORY_PRICES) {
     if (best.overflow === 0) break;
     const priced = costsOf(question.network, arena.time.hierarchy, {

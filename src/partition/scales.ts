@@ -14,7 +14,11 @@ export class Scales {
   readonly #buffers: [Float64Array, Float64Array];
   #room = ROOM;
 
-  constructor({ levels }: Hierarchy) {
+  readonly #largest: number;
+
+  /** @param distinct how many sets of shares there are: with many of them only small tables are worth keeping */
+  constructor({ levels }: Hierarchy, distinct: number) {
+    this.#largest = Math.min(LARGEST_TABLE, ROOM / (distinct * TABLES_A_SET));
     this.#levels = levels;
     this.#powers = levels.map((_, level) => 3 ** level);
     const widest = Math.max(...levels.map((level) => level.length));
@@ -27,7 +31,7 @@ export class Scales {
   /** Parts of the classes of a level at [offset + class]; valid until the next call. */
   at(shares: Shares, splits: number, level: number, prefix: number): Float64Array {
     const classes = (this.#levels[level] as readonly DeviceClass[]).length;
-    if ((this.#powers[level] as number) * classes <= LARGEST_TABLE) {
+    if ((this.#powers[level] as number) * classes <= this.#largest) {
       this.offset = prefix * classes;
       return this.table(shares, splits, level);
     }
@@ -112,3 +116,5 @@ const WHOLE = Float64Array.of(1);
 /** Numbers in all tables together (32 MB), and in the largest one. */
 const ROOM = 4_000_000;
 const LARGEST_TABLE = 500_000;
+/** Tables of the largest size that one set of shares needs: one for each way to be split. */
+const TABLES_A_SET = 8;

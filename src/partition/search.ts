@@ -8,23 +8,37 @@ import { extendsPath, sweepPath } from "./sweep.ts";
 export interface SearchLimits {
   /** Entries that one path sweep may remember, in bytes. */
   readonly sweepBytes: number;
+  /** Nodes × codes × levels up to which paths of a graph that is no chain are swept. */
+  readonly sweepSteps: number;
   /** Entries of the largest table, and steps, of one joint elimination. */
   readonly tableEntries: number;
   readonly eliminationSteps: number;
+  /** The same for the choice among patterns. */
+  readonly patternSteps: number;
   readonly rounds: number;
 }
 
 export const DEFAULT_LIMITS: SearchLimits = {
   sweepBytes: 40_000_000,
+  sweepSteps: 4_000_000,
   tableEntries: 1_000_000,
-  eliminationSteps: 2_000_000,
-  rounds: 6,
+  eliminationSteps: 300_000,
+  patternSteps: 10_000_000,
+  rounds: 4,
+};
+
+/** For one search that may take a second or two. */
+export const THOROUGH_LIMITS: SearchLimits = {
+  ...DEFAULT_LIMITS,
+  sweepSteps: 100_000_000,
+  eliminationSteps: 20_000_000,
+  patternSteps: 30_000_000,
 };
 
 /**
  * Types for every node and level, searched over all levels jointly. Exact for a chain of layers (one sweep), and
  * for any graph narrow enough to eliminate all levels at once. Otherwise it starts from the best of the greedy
- * schemes and improves by turns, several levels of all nodes at once and all levels of one path at once, each
+ * schemes and of simple patterns, and improves by turns, several levels of all nodes at once and all levels of one path at once, each
  * step exact, until nothing improves: never worse than where it started.
  */
 export function searchTypes(costs: Costs, limits: SearchLimits = DEFAULT_LIMITS): number[] {
@@ -42,20 +56,24 @@ export function searchTypes(costs: Costs, limits: SearchLimits = DEFAULT_LIMITS)
   if (window === costs.depth && order.frozen.length === 0) {
     return better(costs, best, improveLevels(costs, best, 0, window, order));
   }
-  let codes = best;
+  let codes = better(costs, best, choosePatterns(costs, starts, best, order, limits));
   let cost = totalCost(costs, codes);
+  const swept = nodes.length * costs.codes * costs.depth <= limits.sweepSteps ? paths : [];
   for (let round = 0; round < limits.rounds; round++) {
     const before = cost;
     for (let first = 0; first === 0 || first + window <= costs.depth; first += Math.ceil(window / 2)) {
       const start = Math.max(0, Math.min(first, costs.depth - window));
       codes = better(costs, codes, improveLevels(costs, codes, start, window, order));
     }
-    for (const path of paths) codes = better(costs, codes, sweepPath(costs, path, codes));
+    for (const path of swept) codes = better(costs, codes, sweepPath(costs, path, codes));
     cost = totalCost(costs, codes);
-    if (!(cost < before * (1 - 1e-9))) break;
+    if (!(cost < before * (1 - MEANINGFUL))) break;
   }
   return codes;
 }
+
+/** A round that gains less than this part of the cost is the last. */
+const MEANINGFUL = 1e-3;
 
 function better(costs: Costs, current: number[], candidate: number[]): number[] {
   return totalCost(costs, candidate) < totalCost(costs, current) ? candidate : current;
@@ -90,11 +108,10 @@ function improveLevels(
   window: number,
   order: Order,
 ): number[] {
-  const { nodes, edges } = costs.network;
   const frozen = new Set(order.frozen);
   const low = 3 ** (costs.depth - first - window);
   const span = 3 ** window;
-  const domains = nodes.map((node, v) => {
+  const domains = costs.network.nodes.map((node, v) => {
     const code = codes[v] as number;
     if (frozen.has(v)) return [code];
     const middle = Math.floor(code / low) % span;
@@ -103,9 +120,61 @@ function improveLevels(
     );
     return all.map((digits) => code + (digits - middle) * low);
   });
+  return chooseFrom(costs, domains, order);
+}
+
+/**
+ * Best plan in which every node has one type at the outer levels and one at the inner levels, or what one of the
+ * starts gives it: few codes a node, so that all levels of all nodes are chosen at once.
+ */
+function choosePatterns(
+  costs: Costs,
+  starts: readonly (readonly number[])[],
+  best: readonly number[],
+  order: Order,
+  limits: SearchLimits,
+): number[] {
+  const { nodes, edges } = costs.network;
+  const frozen = new Set(order.frozen);
+  const most = Math.floor(
+    Math.min(
+      (limits.patternSteps / nodes.length) ** (1 / (order.width + 1)),
+      limits.tableEntries ** (1 / Math.max(1, order.width)),
+      Math.sqrt(limits.patternSteps / (4 * Math.max(1, edges.length) * costs.depth)),
+    ),
+  );
+  const patterns = patternsOf(costs.depth, most - starts.length);
+  const domains = nodes.map((node, v) => {
+    if (frozen.has(v)) return [best[v] as number];
+    const own = [...starts.map((codes) => codes[v] as number), ...patterns];
+    return [...new Set(own)].filter((code) => possible(node, code, costs.depth));
+  });
+  return chooseFrom(costs, domains, order);
+}
+
+/** Codes with at most one change of type on the way down; fewer places for the change where that is too many. */
+function patternsOf(depth: number, most: number): number[] {
+  for (let step = 1; ; step++) {
+    const found = new Set<number>();
+    for (let outer = 0; outer < 3; outer++) {
+      for (let inner = 0; inner < 3; inner++) {
+        for (let change = step; change <= depth; change += step) {
+          let code = 0;
+          for (let level = 0; level < depth; level++) code = code * 3 + (level < change ? outer : inner);
+          found.add(code);
+        }
+      }
+    }
+    if (found.size <= most || step > depth) return [...found].slice(0, Math.max(0, most));
+  }
+}
+
+/** The best plan that gives each node one of its codes. */
+function chooseFrom(costs: Costs, domains: readonly (readonly number[])[], order: Order): number[] {
+  const { edges } = costs.network;
   const unary = domains.map((domain, v) => Float64Array.from(domain, (code) => costs.unary(v, code)));
   const pairs = edges.map(({ from, to }, e): PairCost => {
-    const [a, b] = [domains[from] as number[], domains[to] as number[]];
+    const [a, b] = [domains[from] as readonly number[], domains[to] as readonly number[]];
     const table = new Float64Array(a.length * b.length);
     for (let i = 0; i < a.length; i++) {
       for (let j = 0; j < b.length; j++) {
@@ -115,7 +184,7 @@ function improveLevels(
     return { a: from, b: to, table };
   });
   const values = minimise(unary, pairs, [...order.sequence, ...order.frozen]);
-  return values.map((value, v) => (domains[v] as number[])[value] as number);
+  return values.map((value, v) => (domains[v] as readonly number[])[value] as number);
 }
 
 function possible(node: NetworkNode, digits: number, window: number): boolean {
