@@ -5,45 +5,81 @@ import type { ByteSource, Span } from "../../onnx/source.ts";
 import { tensorOf } from "../../onnx/tensor.ts";
 import { elementCount, type TensorValue } from "../../onnx/tensor-value.ts";
 
-/** Results up to this size are kept, larger ones are computed again when they are read. */
-const KEPT_BYTES = 64 * 1024;
+const SMALL_BYTES = 4 * 1024;
+const LARGE_BYTES = 256 * 1024;
+const LARGE_BYTES_IN_ALL = 4 * 1024 * 1024;
 
 /**
- * A tensor of a value that was computed. Large ones are not kept in memory but computed again when they are
- * written, so that a model's folded weights never lie in memory together.
+ * A tensor of a value that was computed. Where `keep` refuses, its bytes are not kept in memory but computed again
+ * when they are read, so that a large model's folded weights never lie in memory together.
  */
 export function computedTensor(
   name: string,
   value: TensorValue,
+  keep: (bytes: number) => boolean,
   compute: () => Promise<TensorValue>,
 ): Tensor {
   const length = ((bitsPerElement(value.dataType) ?? 0) * elementCount(value.dims)) / 8;
-  if (length <= KEPT_BYTES || !Number.isInteger(length)) return compactTensor(name, value);
-  const source = onDemand(length, async () => {
-    const { data } = tensorOf(name, await compute());
-    if (data.kind !== "raw" || !(data.bytes instanceof Uint8Array)) throw new TypeError("raw bytes expected");
-    return data.bytes;
+  if (!Number.isInteger(length) || keep(length)) return compactTensor(name, value);
+  return rawTensor(name, value.dataType, value.dims, {
+    source: new ComputedSource(length, compute),
+    offset: 0,
+    length,
   });
-  return rawTensor(name, value.dataType, value.dims, { source, offset: 0, length });
+}
+
+/** Says which of the computed values stay in memory: all small ones, and larger ones up to a sum. */
+export function memoryBudget(): (bytes: number) => boolean {
+  let left = LARGE_BYTES_IN_ALL;
+  return (bytes) => {
+    if (bytes <= SMALL_BYTES) return true;
+    if (bytes > LARGE_BYTES || bytes > left) return false;
+    left -= bytes;
+    return true;
+  };
+}
+
+/** The value of a tensor of {@link computedTensor} without the way over its bytes; null for other tensors. */
+export async function computedValue({ data, dims }: Tensor): Promise<TensorValue | null> {
+  if (data.kind !== "raw" || data.bytes instanceof Uint8Array) return null;
+  const { source } = data.bytes;
+  return source instanceof ComputedSource ? { ...(await source.compute()), dims } : null;
+}
+
+/** Bytes that are computed at the first read and let go at the read that reaches the end. */
+class ComputedSource implements ByteSource {
+  readonly size: number;
+  readonly compute: () => Promise<TensorValue>;
+  #current: Promise<Uint8Array> | null = null;
+
+  constructor(size: number, compute: () => Promise<TensorValue>) {
+    this.size = size;
+    this.compute = compute;
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    checkRange(this.size, offset, length);
+    this.#current ??= this.compute().then(rawBytes);
+    const bytes = await this.#current;
+    if (offset + length === this.size) this.#current = null;
+    return bytes.subarray(offset, offset + length);
+  }
+}
+
+function rawBytes(value: TensorValue): Uint8Array {
+  const { data, dataType } = value;
+  if (ArrayBuffer.isView(data) && (bitsPerElement(dataType) ?? 0) >= 8) {
+    return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  }
+  const tensor = tensorOf("", value);
+  if (tensor.data.kind !== "raw" || !(tensor.data.bytes instanceof Uint8Array)) {
+    throw new TypeError("a computed value has no raw bytes");
+  }
+  return tensor.data.bytes;
 }
 
 function rawTensor(name: string, dataType: number, dims: readonly number[], bytes: Span): Tensor {
   return { name, dataType, dims, data: { kind: "raw", bytes } };
-}
-
-/** A source whose bytes are computed at the first read and let go at the read that reaches the end. */
-function onDemand(size: number, compute: () => Promise<Uint8Array>): ByteSource {
-  let current: Promise<Uint8Array> | null = null;
-  return {
-    size,
-    async read(offset, length) {
-      checkRange(size, offset, length);
-      current ??= compute();
-      const bytes = await current;
-      if (offset + length === size) current = null;
-      return bytes.subarray(offset, offset + length);
-    },
-  };
 }
 
 function checkRange(size: number, offset: number, length: number): void {

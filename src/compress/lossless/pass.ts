@@ -20,6 +20,8 @@ export interface Rewriting {
   fact(scope: Scope, name: string): Fact | undefined;
   /** A constant's numbers, when there are at most `maxElements`. */
   read(tensor: Tensor, maxElements?: number): Promise<TensorValue | null>;
+  /** Whether a computed value of so many bytes may stay in memory. */
+  keep(bytes: number): boolean;
   /** Values whose folding was found not to pay, so that the next round does not try again. */
   readonly declined: Set<string>;
 }
@@ -37,21 +39,25 @@ export interface Pass {
 export const NEWEST_OPSET = 26;
 
 export function isStandard(node: Node, ...opTypes: readonly string[]): boolean {
-  return (node.domain === "" || node.domain === "ai.onnx") && opTypes.includes(node.opType);
+  return opTypes.includes(node.opType) && inStandardDomain(node);
+}
+
+export function inStandardDomain(node: Node): boolean {
+  return node.domain === "" || node.domain === "ai.onnx";
 }
 
 /** Operators whose outputs are not a function of their inputs: never merged, removed or evaluated. */
-const RANDOM = [
+const RANDOM: ReadonlySet<string> = new Set([
   "RandomNormal",
   "RandomNormalLike",
   "RandomUniform",
   "RandomUniformLike",
   "Multinomial",
   "Bernoulli",
-];
+]);
 
 export function isRandom(node: Node): boolean {
-  return isStandard(node, ...RANDOM);
+  return RANDOM.has(node.opType) && inStandardDomain(node);
 }
 
 /** Numbers of a small constant integer input; null when the input is not one. */

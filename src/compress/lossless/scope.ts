@@ -22,6 +22,8 @@ export class Scope {
   readonly #inputNames: ReadonlySet<string>;
   /** Nodes to be put in front of the node with the index. */
   readonly #before = new Map<number, number[]>();
+  /** Scopes of subgraphs, kept while their graph is in one of the nodes. */
+  readonly #bodies = new Map<Graph, Scope>();
   #removedInitializers = false;
 
   constructor(graph: Graph, parent: Scope | null, path: string) {
@@ -40,13 +42,29 @@ export class Scope {
     });
   }
 
+  /** The scope of a subgraph of one of the nodes; `path` is where it is first met. */
+  body(graph: Graph, path: string): Scope {
+    const known = this.#bodies.get(graph);
+    if (known) return known;
+    const scope = new Scope(graph, this, path);
+    this.#bodies.set(graph, scope);
+    return scope;
+  }
+
+  /** Says that the scope's graph was put into its node in another form. */
+  keepBody(graph: Graph, scope: Scope): void {
+    this.#bodies.set(graph, scope);
+  }
+
   /** Nodes that are still there, in topological order, with their indices. Nodes changed meanwhile are seen changed. */
   *nodes(): Generator<[number, Node]> {
     for (let i = 0; i < this.#graph.nodes.length; i++) {
-      for (const at of [...(this.#before.get(i) ?? []), i]) {
-        const node = this.#nodes[at];
-        if (node) yield [at, node];
+      for (const at of this.#before.get(i) ?? NOTHING) {
+        const inserted = this.#nodes[at];
+        if (inserted) yield [at, inserted];
       }
+      const node = this.#nodes[i];
+      if (node) yield [i, node];
     }
   }
 
@@ -91,7 +109,7 @@ export class Scope {
       uses.has(index) &&
       node !== undefined &&
       node.inputs.filter((input) => input === name).length === 1 &&
-      !subgraphsOf(node).some(({ graph }) => freeNames(graph).has(name))
+      !(hasSubgraphs(node) && subgraphsOf(node).some(({ graph }) => freeNames(graph).has(name)))
     );
   }
 
@@ -243,13 +261,23 @@ export class Scope {
 }
 
 const NO_USES: ReadonlySet<number> = new Set();
+const NOTHING: readonly number[] = [];
+
+function hasSubgraphs(node: Node): boolean {
+  return node.attributes.some(({ value }) => value.type === "graph" || value.type === "graphs");
+}
 
 /** Names that a node reads, in its inputs and from inside its subgraphs. */
-export function usedNames(node: Node): Set<string> {
+export function usedNames(node: Node): Iterable<string> {
+  if (!hasSubgraphs(node)) return node.inputs.filter((name) => name !== "");
   const names = new Set(node.inputs);
   for (const { graph } of subgraphsOf(node)) for (const name of freeNames(graph)) names.add(name);
   names.delete("");
   return names;
+}
+
+function uses(node: Node, name: string): boolean {
+  return node.inputs.includes(name) || (hasSubgraphs(node) && new Set(usedNames(node)).has(name));
 }
 
 /** Names that a graph takes from the scopes around it. */
@@ -272,6 +300,8 @@ function definedNames(graph: Graph): Set<string> {
 
 /** The node reading `to` wherever it read `from`; null when a subgraph gives `to` a meaning of its own. */
 function renamedInputs(node: Node, from: string, to: string): Node | null {
+  const inputs = node.inputs.map((input) => (input === from ? to : input));
+  if (!hasSubgraphs(node)) return { ...node, inputs };
   const attributes: Attribute[] = [];
   for (const attribute of node.attributes) {
     const { value } = attribute;
@@ -291,7 +321,7 @@ function renamedInputs(node: Node, from: string, to: string): Node | null {
       attributes.push({ ...attribute, value: { type: "graphs", value: graphs } });
     } else attributes.push(attribute);
   }
-  return { ...node, inputs: node.inputs.map((input) => (input === from ? to : input)), attributes };
+  return { ...node, inputs, attributes };
 }
 
 function renamedIn(graph: Graph, from: string, to: string): Graph | null {
@@ -301,7 +331,7 @@ function renamedIn(graph: Graph, from: string, to: string): Graph | null {
   if (graph.outputs.some((output) => output.name === from)) return null;
   const nodes: Node[] = [];
   for (const node of graph.nodes) {
-    const renamed = usedNames(node).has(from) ? renamedInputs(node, from, to) : node;
+    const renamed = uses(node, from) ? renamedInputs(node, from, to) : node;
     if (!renamed) return null;
     nodes.push(renamed);
   }

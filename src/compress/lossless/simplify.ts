@@ -2,8 +2,9 @@ import { freshNames, withAttributes } from "../../onnx/edit.ts";
 import type { Graph, Model, Node, Tensor, ValueInfo } from "../../onnx/model.ts";
 import { inferShapes } from "../../onnx/shapes/infer.ts";
 import { readTensor } from "../../onnx/tensor.ts";
-import { elementCount } from "../../onnx/tensor-value.ts";
+import { elementCount, type TensorValue } from "../../onnx/tensor-value.ts";
 import { encodeModel } from "../../onnx/write.ts";
+import { computedValue, memoryBudget } from "./derived.ts";
 import { type Fact, isStandard, type Pass, type Rewriting } from "./pass.ts";
 import { chains } from "./passes/chains.ts";
 import { commonSubexpressions } from "./passes/common.ts";
@@ -25,9 +26,9 @@ import { stripped } from "./strip.ts";
 /** The passes, in the order in which each round runs them. */
 export const PASSES: readonly Pass[] = [
   constantNodes,
-  foldConstants,
   foldShapes,
   inlineIf,
+  foldConstants,
   reshapeTargets,
   noOps,
   chains,
@@ -70,50 +71,48 @@ export async function simplify(model: Model): Promise<Simplified> {
     current.opsetImports.find(({ domain }) => domain === "" || domain === "ai.onnx")?.version ?? 0;
   const passes = PASSES.filter(({ opsets: [first, last] }) => opset >= first && opset <= last);
   const declined = new Set<string>();
+  const keep = memoryBudget();
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const rewriting: Rewriting = {
       opset,
       declined,
+      keep,
       fresh: freshNames(current),
       fact: await factsOf(current),
-      read: readUpTo,
+      read: reader(),
     };
-    let changes = 0;
+    const scope = new Scope(current.graph, null, "");
+    let changed = false;
     for (const pass of passes) {
-      const result = await runPass(pass, current.graph, null, "", rewriting);
-      if (result.changes === 0) continue;
-      changes += result.changes;
-      counts.set(pass.name, (counts.get(pass.name) ?? 0) + result.changes);
-      current = { ...current, graph: result.graph };
+      const changes = await runPass(pass, scope, rewriting);
+      if (changes === 0) continue;
+      changed = true;
+      counts.set(pass.name, (counts.get(pass.name) ?? 0) + changes);
     }
-    if (changes === 0) break;
+    if (!changed) break;
+    current = { ...current, graph: scope.toGraph() };
   }
   if (encodeModel(current).size > encodeModel(model).size) return { model, passes: [] };
   return { model: current, passes: Array.from(counts, ([pass, changes]) => ({ pass, changes })) };
 }
 
 /** Runs a pass on a graph, its subgraphs first. */
-async function runPass(
-  pass: Pass,
-  graph: Graph,
-  parent: Scope | null,
-  path: string,
-  rewriting: Rewriting,
-): Promise<{ graph: Graph; changes: number }> {
-  const scope = new Scope(graph, parent, path);
+async function runPass(pass: Pass, scope: Scope, rewriting: Rewriting): Promise<number> {
   let changes = 0;
   for (const [index, node] of scope.nodes()) {
+    if (!hasBodies(node)) continue;
     for (const { name, value } of node.attributes) {
-      if (value.type !== "graph" || !hasBodies(node)) continue;
-      const inner = await runPass(pass, value.value, scope, bodyPath(path, node, name), rewriting);
-      if (inner.changes === 0) continue;
-      changes += inner.changes;
-      const current = scope.node(index)!;
-      scope.replace(index, withAttributes(current, { [name]: { type: "graph", value: inner.graph } }));
+      if (value.type !== "graph") continue;
+      const body = scope.body(value.value, bodyPath(scope.path, node, name));
+      const inner = await runPass(pass, body, rewriting);
+      if (inner === 0) continue;
+      changes += inner;
+      const graph = body.toGraph();
+      scope.keepBody(graph, body);
+      scope.replace(index, withAttributes(scope.node(index)!, { [name]: { type: "graph", value: graph } }));
     }
   }
-  changes += await pass.run(scope, rewriting);
-  return { graph: changes === 0 ? graph : scope.toGraph(), changes };
+  return changes + (await pass.run(scope, rewriting));
 }
 
 function hasBodies(node: Node): boolean {
@@ -170,11 +169,22 @@ function collect(graph: Graph, path: string, graphs: Map<string, Graph>): void {
   }
 }
 
-async function readUpTo(tensor: Tensor, maxElements = 1 << 20) {
-  if (elementCount(tensor.dims) > maxElements) return null;
-  if (tensor.data.kind === "external" && tensor.data.span === null) return null;
-  return readTensor(tensor);
+/** Reads constants, and has the last large one still at hand: the slices of one weight follow each other. */
+function reader(): Rewriting["read"] {
+  let last: { tensor: Tensor; value: TensorValue } | null = null;
+  return async (tensor, maxElements = 1 << 20) => {
+    if (elementCount(tensor.dims) > maxElements) return null;
+    if (tensor.data.kind === "external" && tensor.data.span === null) return null;
+    if (last?.tensor === tensor) return last.value;
+    const value = (await computedValue(tensor)) ?? (await readTensor(tensor));
+    const { length } = value.data;
+    if (length >= MIN_HELD_ELEMENTS && length <= MAX_HELD_ELEMENTS) last = { tensor, value };
+    return value;
+  };
 }
+
+const MIN_HELD_ELEMENTS = 1024;
+const MAX_HELD_ELEMENTS = 1 << 20;
 
 /** Before IR version 4 initializers were listed among the inputs although nobody could set them. */
 function asVersion4(model: Model): Model {

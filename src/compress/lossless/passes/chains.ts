@@ -7,7 +7,7 @@ import { compactTensor } from "../derived.ts";
 import {
   constantIntegers,
   constantValue,
-  isStandard,
+  inStandardDomain,
   NEWEST_OPSET,
   type Pass,
   type Rewriting,
@@ -62,11 +62,11 @@ export const chains: Pass = {
 
 async function mergeInto(scope: Scope, rewriting: Rewriting, index: number): Promise<boolean> {
   const after = scope.node(index);
-  if (!after || !isStandard(after, after.opType)) return false;
+  if (!after || !inStandardDomain(after)) return false;
   for (const input of new Set(after.inputs)) {
     const at = input ? scope.producer(input) : undefined;
     const before = at === undefined ? undefined : scope.node(at);
-    if (at === undefined || !before || !isStandard(before, before.opType)) continue;
+    if (at === undefined || !before || !inStandardDomain(before)) continue;
     for (const rule of MERGES) {
       if (!rule.before.includes(before.opType) || !rule.after.includes(after.opType)) continue;
       if (!rule.shared && !scope.feedsOnly(input, index)) continue;

@@ -1,5 +1,5 @@
 import type { Attribute, Node } from "../../../onnx/model.ts";
-import { isRandom, isStandard, NEWEST_OPSET, type Pass } from "../pass.ts";
+import { inStandardDomain, isRandom, isStandard, NEWEST_OPSET, type Pass } from "../pass.ts";
 
 /** Two nodes that compute the same from the same: the second one's users use the first one's outputs. */
 export const commonSubexpressions: Pass = {
@@ -34,7 +34,7 @@ export const commonSubexpressions: Pass = {
 
 /** Equal for nodes that compute the same; null for those that are not compared. */
 function keyOf(node: Node): string | null {
-  if (!isStandard(node, node.opType) || isRandom(node)) return null;
+  if (!inStandardDomain(node) || isRandom(node)) return null;
   if (isStandard(node, "Dropout", "Constant", "If", "Loop", "Scan", "SequenceMap")) return null;
   const attributes = node.attributes.map(attributeKey);
   if (attributes.includes(null)) return null;

@@ -1,4 +1,4 @@
-import { isRandom, isStandard, NEWEST_OPSET, type Pass } from "../pass.ts";
+import { inStandardDomain, isRandom, isStandard, NEWEST_OPSET, type Pass } from "../pass.ts";
 
 /**
  * Nodes that no output depends on. Nodes of other domains stay, because nobody here knows what they do, and random
@@ -10,7 +10,7 @@ export const deadNodes: Pass = {
   async run(scope) {
     let changes = 0;
     for (const [index, node] of [...scope.nodes()].reverse()) {
-      if (!isStandard(node, node.opType) || isRandom(node)) continue;
+      if (!inStandardDomain(node) || isRandom(node)) continue;
       if (node.outputs.some((output) => output && scope.isUsed(output))) continue;
       scope.remove(index);
       changes++;
@@ -41,7 +41,7 @@ export const optionalEnds: Pass = {
   async run(scope) {
     let changes = 0;
     for (const [index, node] of scope.nodes()) {
-      if (!isStandard(node, node.opType)) continue;
+      if (!inStandardDomain(node)) continue;
       const inputs = withoutEmptyEnd(node.inputs);
       const outputs = isStandard(node, ...OPTIONAL_OUTPUTS)
         ? withoutEmptyEnd(node.outputs.map((name, i) => (i === 0 || scope.isUsed(name) ? name : "")))

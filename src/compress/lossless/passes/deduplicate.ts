@@ -1,48 +1,67 @@
 import type { Tensor } from "../../../onnx/model.ts";
 import { type Bytes, byteLength, load, slice } from "../../../onnx/source.ts";
 import { NEWEST_OPSET, type Pass } from "../pass.ts";
+import type { Scope } from "../scope.ts";
 
 const CHUNK_BYTES = 64 * 1024;
+
+/** Of tensors that may be equal the ends are looked at first: only if those agree is everything read. */
+const END_BYTES = 4 * 1024;
 
 /** Equal initializers of one graph become one. They are compared by hash, then byte by byte, in small ranges. */
 export const deduplicate: Pass = {
   name: "deduplicate",
   opsets: [1, NEWEST_OPSET],
   async run(scope) {
-    const groups = new Map<string, Tensor[]>();
-    for (const [name, tensor] of scope.initializers()) {
-      const bytes = bytesOf(tensor);
-      if (!bytes || scope.isInput(name)) continue;
-      const key = JSON.stringify([tensor.dataType, tensor.dims, tensor.data.kind, byteLength(bytes)]);
-      const group = groups.get(key);
-      if (group) group.push(tensor);
-      else groups.set(key, [tensor]);
-    }
+    const tensors = Array.from(scope.initializers(), ([, tensor]) => tensor).filter(
+      (tensor) => bytesOf(tensor) && !scope.isInput(tensor.name),
+    );
+    const shaped = groupsOf(tensors, ({ dataType, dims, data }, bytes) =>
+      JSON.stringify([dataType, dims, data.kind, byteLength(bytes)]),
+    );
     let changes = 0;
-    for (const group of groups.values()) {
-      if (group.length < 2) continue;
-      const kept = new Map<number, Tensor[]>();
-      for (const tensor of group) {
-        const hash = await hashOf(bytesOf(tensor)!);
-        const candidates = kept.get(hash) ?? [];
-        kept.set(hash, candidates);
-        let same: Tensor | undefined;
-        for (const candidate of candidates) {
-          if (await equal(bytesOf(candidate)!, bytesOf(tensor)!)) {
-            same = candidate;
-            break;
-          }
+    for (const sameShape of await shaped) {
+      const ends = await groupsOf(sameShape, (_, bytes) => {
+        const length = byteLength(bytes);
+        return hashOf(slice(bytes, Math.max(0, length - END_BYTES), length));
+      });
+      for (const sameEnd of ends) {
+        for (const sameHash of await groupsOf(sameEnd, (_, bytes) => hashOf(bytes))) {
+          changes += await unify(scope, sameHash);
         }
-        // An output of the graph keeps the tensor of its name.
-        if (same && !scope.isOutput(tensor.name) && scope.redirect(tensor.name, same.name)) {
-          scope.removeInitializer(tensor.name);
-          changes++;
-        } else candidates.push(tensor);
       }
     }
     return changes;
   },
 };
+
+/** Groups of two tensors or more with the same key. */
+async function groupsOf(
+  tensors: readonly Tensor[],
+  keyOf: (tensor: Tensor, bytes: Bytes) => unknown,
+): Promise<Tensor[][]> {
+  const groups = new Map<unknown, Tensor[]>();
+  for (const tensor of tensors) {
+    const key = await keyOf(tensor, bytesOf(tensor)!);
+    const group = groups.get(key);
+    if (group) group.push(tensor);
+    else groups.set(key, [tensor]);
+  }
+  return [...groups.values()].filter((group) => group.length > 1);
+}
+
+/** Lets the first tensor stand for those that are equal to it. */
+async function unify(scope: Scope, [kept, ...others]: readonly Tensor[]): Promise<number> {
+  let changes = 0;
+  for (const tensor of others) {
+    // An output of the graph keeps the tensor of its name.
+    if (scope.isOutput(tensor.name) || !(await equal(bytesOf(kept!)!, bytesOf(tensor)!))) continue;
+    if (!scope.redirect(tensor.name, kept!.name)) continue;
+    scope.removeInitializer(tensor.name);
+    changes++;
+  }
+  return changes;
+}
 
 function bytesOf({ data }: Tensor): Bytes | null {
   if (data.kind === "raw" || data.kind === "typed") return data.bytes;

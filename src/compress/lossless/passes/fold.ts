@@ -70,23 +70,32 @@ async function evaluated(
   rewriting: Rewriting,
 ): Promise<Tensor[] | null> {
   const ready = await withTensorsAtHand(node);
-  const compute = async (): Promise<TensorValue[] | null> => {
+  const read = async (): Promise<(TensorValue | undefined)[] | null> => {
     const values: (TensorValue | undefined)[] = [];
     for (const input of inputs) {
       const value = input ? await rewriting.read(input, MAX_INPUT_ELEMENTS) : undefined;
       if (value === null) return null;
       values.push(value);
     }
-    return evaluateNode(ready, values, rewriting.opset);
+    return values;
   };
-  const values = await compute();
-  if (!values || values.length < node.outputs.length) return null;
-  return node.outputs.map((name, i) =>
-    computedTensor(name, values[i]!, async () => {
-      const again = await compute();
-      return again![i]!;
-    }),
-  );
+  const values = await read();
+  const results = values && evaluateNode(ready, values, rewriting.opset);
+  if (!results || results.length < node.outputs.length) return null;
+  return node.outputs.map((name, i) => {
+    const result = results[i]!;
+    // What only changes the shape (Reshape, Unsqueeze) keeps the bytes where they are.
+    const source = inputs[values.findIndex((value) => value?.data === result.data)];
+    if (source && source.dataType === result.dataType) {
+      return { name, dataType: result.dataType, dims: result.dims, data: source.data };
+    }
+    return computedTensor(
+      name,
+      result,
+      rewriting.keep,
+      async () => evaluateNode(ready, (await read())!, rewriting.opset)![i]!,
+    );
+  });
 }
 
 /** A value of the region that something outside of it needs. */

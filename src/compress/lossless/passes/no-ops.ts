@@ -6,6 +6,7 @@ import type { TensorValue } from "../../../onnx/tensor-value.ts";
 import {
   constantIntegers,
   constantValue,
+  inStandardDomain,
   isStandard,
   NEWEST_OPSET,
   type Pass,
@@ -30,7 +31,7 @@ export const noOps: Pass = {
   async run(scope, rewriting) {
     let changes = 0;
     for (const [index, node] of scope.nodes()) {
-      const rule = isStandard(node, node.opType) ? RULES.get(node.opType) : undefined;
+      const rule = inStandardDomain(node) ? RULES.get(node.opType) : undefined;
       const [output, ...others] = node.outputs;
       if (!rule || !output || others.some((name) => name && scope.isUsed(name))) continue;
       const same = await rule({ node, scope, rewriting });
