@@ -76,9 +76,14 @@ export function candidateOf(question: Question, arena: Arena, codes: readonly nu
   };
 }
 
-/** The better of two: what fits before what does not, then the lower value, then the shorter step. */
+/** The better of two: what fits before what does not, then lower value, shorter step, fewer devices. */
 export function preferred(a: Candidate, b: Candidate): Candidate {
   if (a.overflow !== b.overflow) return a.overflow < b.overflow ? a : b;
   if (a.value !== b.value) return a.value < b.value ? a : b;
-  return b.stepTime < a.stepTime ? b : a;
+  if (a.stepTime !== b.stepTime) return a.stepTime < b.stepTime ? a : b;
+  return devicesOf(b) < devicesOf(a) ? b : a;
+}
+
+function devicesOf({ arena }: Candidate): number {
+  return arena.groups.reduce((sum, { count }) => sum + count, 0);
 }

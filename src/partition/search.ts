@@ -200,7 +200,7 @@ function possible(node: NetworkNode, digits: number, window: number): boolean {
 function pathCover(costs: Costs, incident: readonly (readonly number[])[], limits: SearchLimits): number[][] {
   const { nodes, edges } = costs.network;
   const longest = Math.floor(limits.sweepBytes / (costs.codes * costs.depth));
-  if (longest < 2 || nodes.length * costs.codes * costs.depth > limits.sweepBytes * 4) return [];
+  if (longest < 2 || nodes.length * costs.codes * costs.depth > limits.sweepBytes * 1.5) return [];
   const covered = new Set<number>();
   const paths: number[][] = [];
   for (let start = 0; start < nodes.length; start++) {

@@ -139,7 +139,10 @@ function networkShare(nodes: readonly NetworkNode[], cut: Cut, hierarchy: Hierar
     if (step(left) <= step(right)) high = right;
     else low = left;
   }
-  return (low + high) / 2;
+  const found = (low + high) / 2;
+  // Next to nothing is nothing: a side that only costs stays idle.
+  const bound = step(found) * (1 + 1e-12);
+  return step(0) <= bound ? 0 : step(1) <= bound ? 1 : found;
 }
 
 /** A side of a cut as one device. */

@@ -1,0 +1,116 @@
+import { expect, test } from "vitest";
+import { ACCELERATORS, CatalogueEntry } from "../../schemas/accelerators.ts";
+import { checkMix, findAccelerator, MixError, parseMix, resolveMix } from "../../src/partition/mix.ts";
+
+function caught(run: () => unknown): MixError {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof MixError) return error;
+    throw error;
+  }
+  throw new Error("nothing was thrown");
+}
+
+test("the command line's form names accelerators and counts", () => {
+  expect(parseMix("tpu-v3:2, TPU-v2:4,h100")).toEqual([
+    { accelerator: "tpu-v3", count: 2 },
+    { accelerator: "TPU-v2", count: 4 },
+    { accelerator: "h100", count: 1 },
+  ]);
+});
+
+test.each([
+  ["", "empty", ""],
+  [" , ", "empty", ""],
+  ["tpu-v3:2,,h100", "bad_syntax", "/1"],
+  ["tpu v3:2", "bad_syntax", "/0"],
+  ["tpu-v3:two", "bad_count", "/0/count"],
+  ["tpu-v3:-1", "bad_count", "/0/count"],
+  ["tpu-v3:", "bad_count", "/0/count"],
+  ["tpu-v3:1.5", "bad_count", "/0/count"],
+  ["tpu-v3:1e3", "bad_count", "/0/count"],
+  ["tpu-v3:0", "bad_count", "/0/count"],
+  ["tpu-v3:1000000", "too_many_devices", ""],
+  ["tpu-v3:4000,h100:97", "too_many_devices", ""],
+  ["h100:999999999999999999999", "bad_count", "/0/count"],
+  [Array(17).fill("h100").join(), "too_many_entries", ""],
+  ["h100:2,tpu-v9:1", "unknown_accelerator", "/1/accelerator"],
+] as const)("%j is refused as %s at %j", (text, code, pointer) => {
+  const error = caught(() => parseMix(text));
+  expect([error.code, error.pointer]).toEqual([code, pointer]);
+  expect(error.message.length).toBeGreaterThan(20);
+});
+
+test("an unknown name lists the nearest ones", () => {
+  expect(caught(() => findAccelerator("tpuv3")).suggestions).toContain("tpu-v3");
+  expect(caught(() => findAccelerator("4090")).suggestions[0]).toBe("rtx-4090");
+  expect(caught(() => findAccelerator("x".repeat(10_000))).suggestions).toHaveLength(3);
+  expect(caught(() => findAccelerator("constructor")).code).toBe("unknown_accelerator");
+});
+
+const own = {
+  name: "own",
+  flops: { fp32: 1e12 },
+  memory_bytes: 1e9,
+  memory_bandwidth: 1e11,
+  link: { bandwidth: 1e9 },
+};
+
+test.each([
+  ["zero bandwidth of a link", { link: { bandwidth: 0 } }, "bandwidth"],
+  ["negative bandwidth of a link", { link: { bandwidth: -5 } }, "bandwidth"],
+  ["NaN memory bandwidth", { memory_bandwidth: Number.NaN }, "memory_bandwidth"],
+  ["no memory", { memory_bytes: 0 }, "memory_bytes"],
+  ["infinite memory", { memory_bytes: Number.POSITIVE_INFINITY }, "memory_bytes"],
+  ["negative watts", { watts: -1 }, "watts"],
+  ["no precision", { flops: {} }, "flops"],
+  ["negative latency", { link: { bandwidth: 1e9, latency: -1 } }, "latency"],
+  ["an unknown field", { colour: "red" }, "accelerator"],
+])("%s is refused with a pointer", (_, change, field) => {
+  const error = caught(() => checkMix([{ accelerator: { ...own, ...change }, count: 2 }]));
+  expect(error.code).toBe("bad_figure");
+  expect(error.pointer).toMatch(new RegExp(`^/0/accelerator.*${field}|^/0/accelerator$`));
+});
+
+test.each([[null], [[]], [{}], ["tpu-v3:2"], [undefined]])("%j is no mix", (value) => {
+  expect(caught(() => checkMix(value)).code).toBe("empty");
+});
+
+test.each([[[null]], [[7]], [[{ accelerator: "h100" }]], [[{ accelerator: "h100", count: Number.NaN }]]])(
+  "%j has no count",
+  (value) => {
+    expect(caught(() => checkMix(value)).code).toBe("bad_count");
+  },
+);
+
+test("a link of the mix comes before the accelerator's own, and what is missing is assumed", () => {
+  const [declared, inherited, assumed] = resolveMix([
+    { accelerator: own, count: 1, link: { bandwidth: 5, latency: 1 } },
+    { accelerator: own, count: 1 },
+    { accelerator: { ...own, link: undefined }, count: 1 },
+  ]);
+  expect(declared?.link).toEqual({ bandwidth: 5, latency: 1 });
+  expect(inherited).toMatchObject({
+    link: { bandwidth: 1e9, latency: 5e-6 },
+    assumed: { bandwidth: false, latency: true },
+  });
+  expect(assumed).toMatchObject({ link: { bandwidth: 1.25e9 }, assumed: { bandwidth: true } });
+});
+
+test("every figure of the catalogue has its source, and every entry is valid and has its own name", () => {
+  for (const entry of ACCELERATORS) {
+    expect(CatalogueEntry.parse(entry)).toEqual(entry);
+    const { name: _name, title: _title, sources, ...figures } = entry;
+    expect(Object.keys(sources).sort(), entry.name).toEqual(Object.keys(figures).sort());
+  }
+  const names = ACCELERATORS.map(({ name }) => name);
+  expect(new Set(names).size).toBe(names.length);
+  expect(names).toEqual(
+    expect.arrayContaining(
+      "generic tpu-v2 tpu-v3 tpu-v4 tpu-v5e tpu-v5p v100 a100 h100 h200 b200 l4 t4 rtx-4090 mi300x jetson-orin apple-m2 server-cpu phone-npu browser".split(
+        " ",
+      ),
+    ),
+  );
+});
