@@ -103,11 +103,7 @@ ${table}`;
 
 /** The largest resident set of a Node process that does nothing, MB. */
 async function idlePeak(): Promise<number> {
-  const script = join(folder, "idle.mjs");
-  await writeFile(
-    script,
-    "console.log(JSON.stringify({ milliseconds: 0, peakKiB: process.resourceUsage().maxRSS }));",
-  );
+  const script = join(ROOT, "scripts/bench-lossless/idle.mjs");
   const peaks: number[] = [];
   for (let i = 0; i < RUNS; i++) peaks.push((await child(script)).peakKiB / 1024);
   return median(peaks);

@@ -3,6 +3,7 @@ import { simplify } from "../../src/compress/lossless/simplify.ts";
 import { readModel } from "../../src/onnx/read.ts";
 import type { ByteSource } from "../../src/onnx/source.ts";
 import { encodeModel } from "../../src/onnx/write.ts";
+import { peakKiB } from "./peak.mjs";
 
 /** Simplifies one file into another: `node hone.mjs in.onnx out.onnx`. Prints milliseconds and peak KiB as JSON. */
 const [input, output] = process.argv.slice(2) as [string, string];
@@ -21,4 +22,4 @@ const target = openSync(output, "w");
 for await (const chunk of encodeModel(model).chunks()) writeSync(target, chunk);
 closeSync(target);
 const milliseconds = performance.now() - start;
-console.log(JSON.stringify({ milliseconds, peakKiB: process.resourceUsage().maxRSS }));
+console.log(JSON.stringify({ milliseconds, peakKiB: peakKiB() }));

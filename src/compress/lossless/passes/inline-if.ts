@@ -9,6 +9,7 @@ export const inlineIf: Pass = {
   opsets: [7, NEWEST_OPSET],
   async run(scope, rewriting) {
     let changes = 0;
+    const nodeNames = new Set(Array.from(scope.nodes(), ([, node]) => node.name));
     for (const [index, node] of scope.nodes()) {
       if (!isStandard(node, "If")) continue;
       const condition = await constantValue(scope, rewriting, node.inputs[0], 1);
@@ -19,7 +20,11 @@ export const inlineIf: Pass = {
       const { nodes, initializers } = renamed(branch, node, rewriting);
       scope.remove(index);
       for (const tensor of initializers) scope.addInitializer(tensor);
-      for (const inner of nodes) scope.insertBefore(index, inner);
+      for (const inner of nodes) {
+        const name = nodeNames.has(inner.name) && inner.name ? rewriting.fresh(inner.name) : inner.name;
+        nodeNames.add(name);
+        scope.insertBefore(index, name === inner.name ? inner : { ...inner, name });
+      }
       changes++;
     }
     return changes;

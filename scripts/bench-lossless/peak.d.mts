@@ -1,0 +1,2 @@
+/** The largest resident set of this process, KiB. */
+export function peakKiB(): number;
