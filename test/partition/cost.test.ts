@@ -5,6 +5,7 @@ import type { Network } from "../../src/partition/graph.ts";
 import { totalCost } from "../../src/partition/greedy.ts";
 import { type Layout, received } from "../../src/partition/layout.ts";
 import { resolveMix } from "../../src/partition/mix.ts";
+import { sharesOf } from "../../src/partition/shares.ts";
 import { hierarchyOf } from "../../src/partition/tree.ts";
 import { chain, chains } from "./random-networks.ts";
 
@@ -104,4 +105,30 @@ test("inference counts the forward pass only", () => {
   expect(totalCost(costs, [0, 0])).toBe(0);
   expect(totalCost(costs, [2, 0])).toBe(64 * 500 * 0.25);
   expect(totalCost(costs, [1, 0])).toBe(64 * 500);
+});
+
+test("a change of layout takes the producer's share of its own type and the consumer's of its own", () => {
+  const network = chain([40, 4000, 20], 4096);
+  const groups = resolveMix([
+    { accelerator: "tpu-v3", count: 1 },
+    { accelerator: "server-cpu", count: 1 },
+  ]);
+  const hierarchy = hierarchyOf(groups);
+  const costs = costsOf(network, hierarchy, {
+    mode: "training",
+    measure: "elements",
+    shares: "layer",
+    countsInputError: false,
+  });
+  const shares = sharesOf(network.nodes, hierarchy, "training", "layer");
+  const [first, second] = network.nodes.map((node) => shares(node));
+  expect(new Set(first).size).toBeGreaterThan(1);
+  expect(new Set(second).size).toBeGreaterThan(1);
+  for (const [s, t] of [0, 1, 2].flatMap((s) => [0, 1, 2].map((t) => [s, t] as const))) {
+    const [held, needed] = [first?.[s] as number, second?.[t] as number];
+    const f = received(OUT[s] as Layout, IN[t] as Layout, held, needed);
+    const e = received(IN[t] as Layout, OUT[s] as Layout, needed, held);
+    const expected = ((f[0] + f[1] + e[0] + e[1]) / 2) * 4096 * 4000;
+    expect(costs.edge(0, s, t)).toBeCloseTo(expected, 3);
+  }
 });
