@@ -31,6 +31,8 @@ export interface Pass {
   readonly name: string;
   /** First and last opset of the standard domain whose operators it knows. */
   readonly opsets: readonly [first: number, last: number];
+  /** It has nothing to do in a graph without any of these; absent: it looks at all nodes. */
+  readonly operators?: readonly string[];
   /** Rewrites one graph and answers how many changes it made. Its subgraphs were rewritten before it. */
   run(scope: Scope, rewriting: Rewriting): Promise<number>;
 }

@@ -22,6 +22,9 @@ export class Scope {
   readonly #inputNames: ReadonlySet<string>;
   /** Nodes to be put in front of the node with the index. */
   readonly #before = new Map<number, number[]>();
+  readonly #free: FreeNames;
+  readonly #operators = new Map<string, number>();
+  readonly #withBodies = new Set<number>();
   /** Scopes of subgraphs, kept while their graph is in one of the nodes. */
   readonly #bodies = new Map<Graph, Scope>();
   #removedInitializers = false;
@@ -29,6 +32,7 @@ export class Scope {
   constructor(graph: Graph, parent: Scope | null, path: string) {
     this.#graph = graph;
     this.parent = parent;
+    this.#free = parent ? parent.#free : new FreeNames();
     this.path = path;
     this.inputs = graph.inputs;
     this.outputs = graph.outputs;
@@ -66,6 +70,16 @@ export class Scope {
       const node = this.#nodes[i];
       if (node) yield [i, node];
     }
+  }
+
+  /** Whether one of the operators occurs in this very graph. */
+  hasAny(opTypes: readonly string[]): boolean {
+    return opTypes.some((opType) => (this.#operators.get(opType) ?? 0) > 0);
+  }
+
+  /** Nodes with subgraphs, in no particular order. */
+  nodesWithBodies(): [number, Node][] {
+    return Array.from(this.#withBodies, (index) => [index, this.node(index)!]);
   }
 
   node(index: number): Node | undefined {
@@ -109,7 +123,7 @@ export class Scope {
       uses.has(index) &&
       node !== undefined &&
       node.inputs.filter((input) => input === name).length === 1 &&
-      !(hasSubgraphs(node) && subgraphsOf(node).some(({ graph }) => freeNames(graph).has(name)))
+      !this.#free.capturedBy(node, name)
     );
   }
 
@@ -197,7 +211,7 @@ export class Scope {
   redirect(from: string, to: string): boolean {
     const changed: [number, Node][] = [];
     for (const index of this.uses(from)) {
-      const node = renamedInputs(this.node(index)!, from, to);
+      const node = renamedInputs(this.node(index)!, from, to, this.#free);
       if (!node) return false;
       changed.push([index, node]);
     }
@@ -216,7 +230,7 @@ export class Scope {
     if (maker === undefined || this.isOutput(to) || this.isInput(to)) return false;
     const users = [...this.uses(to)].map((index): [number, Node | null] => [
       index,
-      renamedInputs(this.node(index)!, to, from),
+      renamedInputs(this.node(index)!, to, from, this.#free),
     ]);
     if (users.some(([, node]) => node === null)) return false;
     for (const [index, node] of users) this.replace(index, node);
@@ -244,8 +258,10 @@ export class Scope {
   }
 
   #index(node: Node, index: number): void {
+    this.#operators.set(node.opType, (this.#operators.get(node.opType) ?? 0) + 1);
+    if (hasSubgraphs(node)) this.#withBodies.add(index);
     for (const output of node.outputs) if (output) this.#producers.set(output, index);
-    for (const name of usedNames(node)) {
+    for (const name of this.#free.usedBy(node)) {
       const users = this.#uses.get(name);
       if (users) users.add(index);
       else this.#uses.set(name, new Set([index]));
@@ -253,10 +269,12 @@ export class Scope {
   }
 
   #forget(node: Node, index: number): void {
+    this.#operators.set(node.opType, this.#operators.get(node.opType)! - 1);
+    this.#withBodies.delete(index);
     for (const output of node.outputs) {
       if (this.#producers.get(output) === index) this.#producers.delete(output);
     }
-    for (const name of usedNames(node)) this.#uses.get(name)?.delete(index);
+    for (const name of this.#free.usedBy(node)) this.#uses.get(name)?.delete(index);
   }
 }
 
@@ -267,26 +285,34 @@ function hasSubgraphs(node: Node): boolean {
   return node.attributes.some(({ value }) => value.type === "graph" || value.type === "graphs");
 }
 
-/** Names that a node reads, in its inputs and from inside its subgraphs. */
-export function usedNames(node: Node): Iterable<string> {
-  if (!hasSubgraphs(node)) return node.inputs.filter((name) => name !== "");
-  const names = new Set(node.inputs);
-  for (const { graph } of subgraphsOf(node)) for (const name of freeNames(graph)) names.add(name);
-  names.delete("");
-  return names;
-}
+/** Names that graphs take from the scopes around them, each graph looked at once. */
+class FreeNames {
+  readonly #known = new WeakMap<Graph, ReadonlySet<string>>();
 
-function uses(node: Node, name: string): boolean {
-  return node.inputs.includes(name) || (hasSubgraphs(node) && new Set(usedNames(node)).has(name));
-}
+  of(graph: Graph): ReadonlySet<string> {
+    const known = this.#known.get(graph);
+    if (known) return known;
+    const own = definedNames(graph);
+    const free = new Set<string>();
+    for (const node of graph.nodes) for (const name of this.usedBy(node)) if (!own.has(name)) free.add(name);
+    for (const output of graph.outputs) if (!own.has(output.name)) free.add(output.name);
+    this.#known.set(graph, free);
+    return free;
+  }
 
-/** Names that a graph takes from the scopes around it. */
-export function freeNames(graph: Graph): Set<string> {
-  const own = definedNames(graph);
-  const free = new Set<string>();
-  for (const node of graph.nodes) for (const name of usedNames(node)) if (!own.has(name)) free.add(name);
-  for (const output of graph.outputs) if (!own.has(output.name)) free.add(output.name);
-  return free;
+  /** Names that a node reads, in its inputs and from inside its subgraphs. */
+  usedBy(node: Node): Iterable<string> {
+    if (!hasSubgraphs(node)) return node.inputs.filter((name) => name !== "");
+    const names = new Set(node.inputs);
+    for (const { graph } of subgraphsOf(node)) for (const name of this.of(graph)) names.add(name);
+    names.delete("");
+    return names;
+  }
+
+  /** Whether a subgraph of the node reads the name. */
+  capturedBy(node: Node, name: string): boolean {
+    return hasSubgraphs(node) && subgraphsOf(node).some(({ graph }) => this.of(graph).has(name));
+  }
 }
 
 function definedNames(graph: Graph): Set<string> {
@@ -299,14 +325,14 @@ function definedNames(graph: Graph): Set<string> {
 }
 
 /** The node reading `to` wherever it read `from`; null when a subgraph gives `to` a meaning of its own. */
-function renamedInputs(node: Node, from: string, to: string): Node | null {
+function renamedInputs(node: Node, from: string, to: string, free: FreeNames): Node | null {
   const inputs = node.inputs.map((input) => (input === from ? to : input));
   if (!hasSubgraphs(node)) return { ...node, inputs };
   const attributes: Attribute[] = [];
   for (const attribute of node.attributes) {
     const { value } = attribute;
     if (value.type === "graph") {
-      const graph = renamedIn(value.value, from, to);
+      const graph = renamedIn(value.value, from, to, free);
       if (!graph) return null;
       attributes.push(
         graph === value.value ? attribute : { ...attribute, value: { type: "graph", value: graph } },
@@ -314,7 +340,7 @@ function renamedInputs(node: Node, from: string, to: string): Node | null {
     } else if (value.type === "graphs") {
       const graphs: Graph[] = [];
       for (const each of value.value) {
-        const graph = renamedIn(each, from, to);
+        const graph = renamedIn(each, from, to, free);
         if (!graph) return null;
         graphs.push(graph);
       }
@@ -324,14 +350,15 @@ function renamedInputs(node: Node, from: string, to: string): Node | null {
   return { ...node, inputs, attributes };
 }
 
-function renamedIn(graph: Graph, from: string, to: string): Graph | null {
-  if (!freeNames(graph).has(from)) return graph;
+function renamedIn(graph: Graph, from: string, to: string, free: FreeNames): Graph | null {
+  if (!free.of(graph).has(from)) return graph;
   if (definedNames(graph).has(to)) return null;
   // A subgraph's output is a value of its own graph in every version of the format: it cannot be renamed away.
   if (graph.outputs.some((output) => output.name === from)) return null;
   const nodes: Node[] = [];
   for (const node of graph.nodes) {
-    const renamed = uses(node, from) ? renamedInputs(node, from, to) : node;
+    const reads = node.inputs.includes(from) || free.capturedBy(node, from);
+    const renamed = reads ? renamedInputs(node, from, to, free) : node;
     if (!renamed) return null;
     nodes.push(renamed);
   }

@@ -99,7 +99,7 @@ export async function simplify(model: Model): Promise<Simplified> {
 /** Runs a pass on a graph, its subgraphs first. */
 async function runPass(pass: Pass, scope: Scope, rewriting: Rewriting): Promise<number> {
   let changes = 0;
-  for (const [index, node] of scope.nodes()) {
+  for (const [index, node] of scope.nodesWithBodies()) {
     if (!hasBodies(node)) continue;
     for (const { name, value } of node.attributes) {
       if (value.type !== "graph") continue;
@@ -112,6 +112,7 @@ async function runPass(pass: Pass, scope: Scope, rewriting: Rewriting): Promise<
       scope.replace(index, withAttributes(scope.node(index)!, { [name]: { type: "graph", value: graph } }));
     }
   }
+  if (pass.operators && !scope.hasAny(pass.operators)) return changes;
   return changes + (await pass.run(scope, rewriting));
 }
 

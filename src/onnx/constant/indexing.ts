@@ -4,6 +4,7 @@ import {
   allocate,
   axisIn,
   checkedDims,
+  copyRun,
   integers,
   need,
   picked,
@@ -78,12 +79,14 @@ export function gather(data: TensorValue, indices: TensorValue, axisGiven: numbe
   const at = integers(indices).map((index) => axisIn(index, size));
   const inner = elementCount(data.dims.slice(axis + 1));
   const dims = [...data.dims.slice(0, axis), ...indices.dims, ...data.dims.slice(axis + 1)];
-  return picked(data, dims, (index) => {
-    const within = index % inner;
-    const middle = Math.floor(index / inner);
-    const outer = Math.floor(middle / at.length);
-    return (outer * size + at[middle % at.length]!) * inner + within;
-  });
+  const outer = elementCount(data.dims.slice(0, axis));
+  const result = allocate(data.dataType, elementCount(dims));
+  for (let row = 0; row < outer; row++) {
+    for (const [i, index] of at.entries()) {
+      copyRun(result, (row * at.length + i) * inner, data.data, (row * size + index) * inner, inner);
+    }
+  }
+  return { dataType: data.dataType, dims, data: result };
 }
 
 function gatherElements(data: TensorValue, indices: TensorValue, axisGiven: number): TensorValue {
@@ -201,11 +204,8 @@ function concat(parts: readonly TensorValue[], axisGiven: number): TensorValue {
   let start = 0;
   for (const part of parts) {
     const width = part.dims[axis]! * inner;
-    for (let row = 0; row < outer; row++) {
-      for (let i = 0; i < width; i++) {
-        (data as unknown[])[row * total * inner + start + i] = part.data[row * width + i];
-      }
-    }
+    for (let row = 0; row < outer; row++)
+      copyRun(data, row * total * inner + start, part.data, row * width, width);
     start += width;
   }
   return { dataType: first.dataType, dims, data };

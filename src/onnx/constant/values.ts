@@ -113,6 +113,19 @@ export function stridesOf(dims: readonly number[]): number[] {
   return strides;
 }
 
+/** Copies `count` entries; both arrays hold the same kind of entry, because both follow one data type. */
+export function copyRun(
+  target: MutableArray,
+  at: number,
+  source: TensorArray,
+  from: number,
+  count: number,
+): void {
+  if (Array.isArray(target) || !ArrayBuffer.isView(source)) {
+    for (let i = 0; i < count; i++) (target as unknown[])[at + i] = source[from + i];
+  } else (target as Uint8Array).set(source.subarray(from, from + count) as Uint8Array, at);
+}
+
 /** A view with its own strides over the source, made solid: Transpose, Expand, Slice and Split are all this. */
 export function strided(
   source: TensorValue,
@@ -120,11 +133,15 @@ export function strided(
   strides: readonly number[],
   offset: number,
 ): TensorValue {
-  const position = new Array<number>(dims.length).fill(0);
+  // The last axes that lie as they will lie are copied in one go.
+  let run = 1;
+  let outer = dims.length;
+  while (outer > 0 && (strides[outer - 1] === run || dims[outer - 1] === 1)) run *= dims[--outer]!;
+  const position = new Array<number>(outer).fill(0);
   let at = offset;
-  return picked(source, dims, () => {
+  const step = () => {
     const current = at;
-    for (let axis = dims.length - 1; axis >= 0; axis--) {
+    for (let axis = outer - 1; axis >= 0; axis--) {
       at += strides[axis]!;
       position[axis]!++;
       if (position[axis]! < dims[axis]!) break;
@@ -132,7 +149,12 @@ export function strided(
       position[axis] = 0;
     }
     return current;
-  });
+  };
+  if (run === 1) return picked(source, dims, step);
+  const count = elementCount(dims);
+  const data = allocate(source.dataType, count);
+  for (let i = 0; i < count; i += run) copyRun(data, i, source.data, step(), run);
+  return { dataType: source.dataType, dims, data };
 }
 
 /** NumPy's broadcasting of shapes. @throws NotEvaluable when two sizes disagree. */

@@ -9,15 +9,11 @@ import { testdataMissing, testModelBytes, testNames, testValues } from "../../on
 import { relativeDifference, runNative } from "./native.ts";
 import { nodeCount } from "./nodes.ts";
 
-/** Every how many-th changed model is run: all of them where HONE_ALL is set. */
-const STRIDE = process.env.HONE_ALL ? 1 : 4;
-
 describe("simplify on ONNX's own operator tests", () => {
   test.skipIf(testdataMissing)(
     "never more bytes or nodes; a changed model computes what the original does within 1e-5",
-    { timeout: 600_000 },
+    { timeout: 120_000 },
     async () => {
-      let changed = 0;
       let compared = 0;
       for (const name of testNames()) {
         const before = await testModelBytes(name);
@@ -30,7 +26,7 @@ describe("simplify on ONNX's own operator tests", () => {
           simplified.graph.outputs.map((output) => output.name),
           name,
         ).toEqual(model.graph.outputs.map((output) => output.name));
-        if (passes.length === 0 || changed++ % STRIDE !== 0) continue;
+        if (passes.length === 0) continue;
         validateModel(await readModel(bytesSource(after)));
         const values = await testValues(name, model);
         if (!values) continue;
@@ -45,7 +41,7 @@ describe("simplify on ONNX's own operator tests", () => {
         }
         compared++;
       }
-      expect(compared).toBeGreaterThan(40);
+      expect(compared).toBeGreaterThan(100);
     },
   );
 });

@@ -13,6 +13,7 @@ import type { Scope } from "../scope.ts";
 export const concatFill: Pass = {
   name: "concat-fill",
   opsets: [11, NEWEST_OPSET],
+  operators: ["ConstantOfShape"],
   async run(scope, rewriting) {
     let changes = 0;
     for (const [index, node] of scope.nodes()) {

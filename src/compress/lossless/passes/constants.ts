@@ -7,6 +7,7 @@ import { isStandard, NEWEST_OPSET, type Pass } from "../pass.ts";
 export const constantNodes: Pass = {
   name: "constant-nodes",
   opsets: [7, NEWEST_OPSET],
+  operators: ["Constant"],
   async run(scope, rewriting) {
     let changes = 0;
     for (const [index, node] of scope.nodes()) {

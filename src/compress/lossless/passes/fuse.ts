@@ -14,6 +14,7 @@ import { initializerBytes, nodeBytes } from "../size.ts";
 export const foldAffineMaps: Pass = {
   name: "fold-affine",
   opsets: [7, NEWEST_OPSET],
+  operators: ["Conv", "ConvTranspose", "Gemm", "MatMul"],
   async run(scope, rewriting) {
     let changes = 0;
     for (const [index] of scope.nodes()) while (await foldNext(scope, rewriting, index)) changes++;

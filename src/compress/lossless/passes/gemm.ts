@@ -6,6 +6,7 @@ import type { Scope } from "../scope.ts";
 export const matmulAdd: Pass = {
   name: "matmul-add",
   opsets: [7, NEWEST_OPSET],
+  operators: ["MatMul"],
   async run(scope, rewriting) {
     let changes = 0;
     for (const [index, node] of scope.nodes()) {
@@ -43,6 +44,7 @@ function columnsOf(scope: Scope, rewriting: Rewriting, name: string): number | n
 export const transposeGemm: Pass = {
   name: "transpose-gemm",
   opsets: [7, NEWEST_OPSET],
+  operators: ["Gemm"],
   async run(scope) {
     let changes = 0;
     for (const [index, node] of scope.nodes()) {

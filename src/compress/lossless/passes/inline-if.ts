@@ -7,6 +7,7 @@ import { renameValues } from "../rename.ts";
 export const inlineIf: Pass = {
   name: "inline-if",
   opsets: [7, NEWEST_OPSET],
+  operators: ["If"],
   async run(scope, rewriting) {
     let changes = 0;
     const nodeNames = new Set(Array.from(scope.nodes(), ([, node]) => node.name));

@@ -21,6 +21,7 @@ import type { Scope } from "../scope.ts";
 export const foldPads: Pass = {
   name: "fold-pads",
   opsets: [7, NEWEST_OPSET],
+  operators: ["Pad"],
   async run(scope, rewriting) {
     let changes = 0;
     for (const [index, node] of scope.nodes()) {

@@ -10,6 +10,7 @@ import { type Fact, isStandard, NEWEST_OPSET, type Pass } from "../pass.ts";
 export const reshapeTargets: Pass = {
   name: "reshape-targets",
   opsets: [7, NEWEST_OPSET],
+  operators: ["Reshape"],
   async run(scope, rewriting) {
     let changes = 0;
     for (const [index, node] of scope.nodes()) {

@@ -6,6 +6,7 @@ import type { Scope } from "../scope.ts";
 export const zeroStates: Pass = {
   name: "zero-states",
   opsets: [7, NEWEST_OPSET],
+  operators: ["LSTM", "GRU", "RNN"],
   async run(scope, rewriting) {
     let changes = 0;
     for (const [index, node] of scope.nodes()) {
