@@ -113,6 +113,12 @@ export class Scope {
     return this.isOutput(name) || this.uses(name).size > 0;
   }
 
+  /** True when a node that is not among those given uses the value. */
+  isUsedOutside(name: string, nodes: { has(index: number): boolean }): boolean {
+    for (const user of this.uses(name)) if (!nodes.has(user)) return true;
+    return false;
+  }
+
   /** True when the value feeds exactly one input of the one node, and is neither an output nor seen by a subgraph. */
   feedsOnly(name: string, index: number): boolean {
     const uses = this.uses(name);

@@ -1,4 +1,5 @@
 import { freshNames, withAttributes } from "../../onnx/edit.ts";
+import { ModelError } from "../../onnx/errors.ts";
 import type { Graph, Model, Node, Tensor, ValueInfo } from "../../onnx/model.ts";
 import { inferShapes } from "../../onnx/shapes/infer.ts";
 import { readTensor } from "../../onnx/tensor.ts";
@@ -92,8 +93,18 @@ export async function simplify(model: Model): Promise<Simplified> {
     if (!changed) break;
     current = { ...current, graph: scope.toGraph() };
   }
-  if (encodeModel(current).size > encodeModel(model).size) return { model, passes: [] };
+  if (sizeOf(current) > sizeOf(model)) return { model, passes: [] };
   return { model: current, passes: Array.from(counts, ([pass, changes]) => ({ pass, changes })) };
+}
+
+/** Bytes of the file; infinite for what is too large to be one. */
+function sizeOf(model: Model): number {
+  try {
+    return encodeModel(model).size;
+  } catch (error) {
+    if (error instanceof ModelError && error.code === "too_large_to_write") return Number.POSITIVE_INFINITY;
+    throw error;
+  }
 }
 
 /** Runs a pass on a graph, its subgraphs first. */
@@ -134,6 +145,9 @@ async function factsOf(model: Model): Promise<Rewriting["fact"]> {
   const graphs = new Map<string, Graph>();
   collect(graph, "", graphs);
   return (scope, name): Fact | undefined => {
+    // A constant may have been written over since.
+    const constant = scope.constant(name);
+    if (constant) return { dataType: constant.dataType, dims: constant.dims };
     for (let at: Scope | null = scope; at; at = at.parent) {
       const own = graphs.get(at.path);
       const fact = own && shapes.fact(own, name);

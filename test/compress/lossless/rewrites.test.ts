@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { simplify } from "../../../src/compress/lossless/simplify.ts";
 import { DataType } from "../../../src/onnx/data-type.ts";
 import { graphAttribute } from "../../../src/onnx/edit.ts";
 import type { Graph, Model, Node } from "../../../src/onnx/model.ts";
@@ -117,7 +118,7 @@ describe("chains, outputs within 1e-5", () => {
         node("Mul", ["c", "q"], ["y"]),
       ],
       [floatsTensor("p", [], [0.7]), floatsTensor("q", [], [1.9])],
-      "Add(x, q_folded) → b\nMul(b, q_folded_1) → y",
+      "Add(x, q_folded) → b\nMul(b, p) → y",
     ],
     [
       "Relu in front of Clip from 0",
@@ -275,6 +276,22 @@ describe("constants", () => {
       }),
     );
     expect((await simplifiedAndSame(model, { x: random([2, 64]) })).graph.initializers).toHaveLength(2);
+  });
+});
+
+describe("long models", () => {
+  test("20,000 nodes in a row become one, whatever they are", async () => {
+    const length = 20_000;
+    const row = (make: (from: string, to: string) => Node) =>
+      Array.from({ length }, (_, i) => make(i === 0 ? "x" : `v${i}`, i === length - 1 ? "y" : `v${i + 1}`));
+    for (const nodes of [
+      row((from, to) => node("Relu", [from], [to])),
+      row((from, to) => node("Transpose", [from], [to], { perm: ints(0, 1, 2) })),
+      row((from, to) => node("Add", [from, "k"], [to])),
+    ]) {
+      const model = chain(nodes, [floatsTensor("k", [], [0.5])]);
+      expect((await simplify(model)).model.graph.nodes).toHaveLength(1);
+    }
   });
 });
 

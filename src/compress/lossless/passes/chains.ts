@@ -156,7 +156,10 @@ async function constants({ scope, rewriting, before, after }: Pair): Promise<Nod
   if (!value || !isFinitePart(value)) return null;
   // One constant of the same size or smaller than the two.
   if (value.data.length > Math.max(inner.value.data.length, outer.value.data.length)) return null;
-  const name = rewriting.fresh(`${outer.name}_folded`);
+  // The node before goes, so a constant that only it used may be written over.
+  const alone =
+    scope.ownConstant(inner.name) && scope.uses(inner.name).size === 1 && !scope.isOutput(inner.name);
+  const name = alone ? inner.name : rewriting.fresh(`${outer.name}_folded`);
   scope.addInitializer(compactTensor(name, value));
   return { ...after, inputs: [inner.other, name] };
 }
@@ -185,10 +188,13 @@ async function operand(
   return null;
 }
 
+const MAX_CONCAT_INPUTS = 256;
+
 /** A Concat inside a Concat of the same axis. */
 function concats({ before, after }: Pair): Node | null {
   const axis = intAttribute(after, "axis", null);
   if (axis === null || axis !== intAttribute(before, "axis", null)) return null;
+  if (before.inputs.length + after.inputs.length > MAX_CONCAT_INPUTS) return null;
   const [inner] = before.outputs;
   return { ...after, inputs: after.inputs.flatMap((name) => (name === inner ? before.inputs : [name])) };
 }

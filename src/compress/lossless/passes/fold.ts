@@ -100,7 +100,7 @@ async function evaluated(
 
 /** A value of the region that something outside of it needs. */
 function isFrontier(scope: Scope, region: Region, name: string): boolean {
-  return scope.isOutput(name) || [...scope.uses(name)].some((user) => !region.has(user));
+  return scope.isOutput(name) || scope.isUsedOutside(name, region);
 }
 
 /** Takes nodes out of the region until no value that is left costs more bytes than it saves. */
@@ -132,7 +132,7 @@ function savedBytes(scope: Scope, region: Region, index: number): number {
     const node = scope.node(at)!;
     saved += nodeBytes(node);
     for (const name of new Set(node.inputs)) {
-      if (!name || scope.isOutput(name) || [...scope.uses(name)].some((user) => !gone.has(user))) continue;
+      if (!name || scope.isOutput(name) || scope.isUsedOutside(name, gone)) continue;
       const maker = scope.producer(name);
       const constant = scope.ownConstant(name);
       if (maker === undefined) saved += constant ? initializerBytes(constant) : 0;

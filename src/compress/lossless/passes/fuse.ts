@@ -58,6 +58,8 @@ async function batchNorm(
   channels: number,
 ): Promise<Affine | null> {
   if (intAttribute(node, "training_mode", 0) || !intAttribute(node, "spatial", 1)) return null;
+  // Up to opset 13 further outputs are what asks for training.
+  if (node.outputs.length > 1) return null;
   const values: Float32Array[] = [];
   for (const name of node.inputs.slice(1, 5)) {
     const value = await constantValue(scope, rewriting, name, 1 << 20);
