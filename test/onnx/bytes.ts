@@ -6,7 +6,13 @@ import type { ModelErrorCode } from "../../src/onnx/errors.ts";
 export type Part = Uint8Array;
 
 export function bytes(...parts: (Part | readonly number[])[]): Part {
-  return Uint8Array.from(parts.flatMap((part) => [...part]));
+  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }
 
 export function varint(value: number | bigint): Part {

@@ -44,7 +44,7 @@ export function counted(source: ByteSource): ByteSource & { reads: number; bytes
   return tracked;
 }
 
-/** A model as plain data, without origins; long payloads as their hash. */
+/** A model as plain data, without origins; long payloads as their hash. Empty text is as good as none. */
 export async function plain(value: unknown): Promise<unknown> {
   if (isBytes(value)) {
     const bytes = await load(value);
@@ -52,7 +52,7 @@ export async function plain(value: unknown): Promise<unknown> {
   }
   if (Array.isArray(value)) return Promise.all(value.map(plain));
   if (typeof value !== "object" || value === null) return value;
-  const entries = Object.entries(value).filter(([, field]) => field !== undefined);
+  const entries = Object.entries(value).filter(([, field]) => field !== undefined && field !== "");
   return Object.fromEntries(
     await Promise.all(entries.map(async ([key, field]) => [key, await plain(field)] as const)),
   );
