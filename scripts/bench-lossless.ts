@@ -101,6 +101,8 @@ function text(table: string, idle: number): string {
 Each run is a process of its own (\`node ${FLAGS.join(" ")}\` for both), from file to file, medians of ${RUNS}; Hone is bundled by esbuild, as wrangler does for the Worker.
 Nodes are those of the main graph and all subgraphs. Peak memory is the largest resident set; an idle Node process has ${idle.toFixed(0)} MB,
 most of it the Node binary itself, so the last two columns give what a tool adds to it.
+With Node's default flags V8 lets Hone's heap grow further: voice-activity then takes 25% of what onnxsim adds, every other model stays below a fifth (one earlier run).
+Against the absolute peak a fifth is out of reach for the small models, because idle Node alone is more than a fifth of onnxsim's 110 MB.
 
 ${table}`;
 }
