@@ -1,3 +1,6 @@
+import { ApiError } from "../client/errors.ts";
+import { type Failure, failureOf } from "../jobs/failures.ts";
+
 /** The command line itself is wrong, or a file given with it (recipe, mix): exit code 2. */
 export class UsageError extends Error {
   override name = "UsageError";
@@ -22,6 +25,11 @@ export interface ErrorJson {
 /** One line for people; stack traces only where HONE_DEBUG asks for them. */
 export function describe(error: unknown): { code: string; line: string; exitCode: 1 | 2 } {
   if (error instanceof UsageError) return { code: "usage", line: oneLine(error.message), exitCode: 2 };
+  const failure = failureOf(error) ?? answered(error);
+  if (failure) {
+    // A pointer leads into the recipe or the mix, which the command line gave.
+    return { code: failure.code, line: oneLine(failure.message), exitCode: failure.pointer ? 2 : 1 };
+  }
   if (!(error instanceof Error)) return { code: "error", line: oneLine(String(error)), exitCode: 1 };
   const own = "code" in error && typeof error.code === "string" ? error.code : null;
   const unexpected = error instanceof TypeError || error instanceof ReferenceError;
@@ -31,6 +39,13 @@ export function describe(error: unknown): { code: string; line: string; exitCode
     line: unexpected ? `internal error: ${line} (set HONE_DEBUG=1 for the stack)` : line,
     exitCode: 1,
   };
+}
+
+/** What a server said of a request. */
+function answered(error: unknown): Failure | null {
+  if (!(error instanceof ApiError)) return null;
+  const code = error.problem?.type.split(/[/:#]/).at(-1) ?? `http_${error.status}`;
+  return { code, message: error.message, pointer: error.problem?.errors?.[0]?.pointer };
 }
 
 function oneLine(text: string): string {

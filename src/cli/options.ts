@@ -1,9 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { z } from "zod";
-import { Mix } from "../../schemas/mix.ts";
+import type { Mix } from "../../schemas/mix.ts";
 import { CostModel, Mode, Objective, PlanOptions } from "../../schemas/plan.ts";
 import { Method, Recipe } from "../../schemas/recipe.ts";
+import { checkMix, parseMix } from "../partition/mix.ts";
 import { UsageError } from "./errors.ts";
 import { reason } from "./file-source.ts";
 
@@ -84,19 +85,10 @@ export async function recipeFrom(flags: RecipeFlags): Promise<Recipe> {
   return check(Recipe, merged, "recipe");
 }
 
-/** `tpu-v3:128,tpu-v2:128`, a JSON file, or the JSON itself. */
+/** `tpu-v3:128,tpu-v2:128`, a JSON file, or the JSON itself. @throws UsageError or MixError */
 export async function mixFrom(text: string): Promise<Mix> {
-  if (/^\s*\[/.test(text) || text.endsWith(".json")) {
-    return check(Mix, await jsonFrom("mix", text), "mix");
-  }
-  const entries = text.split(",").map((entry) => {
-    const match = /^([^:\s]+)(?::(\d+))?$/.exec(entry.trim());
-    if (!match) {
-      throw new UsageError(`mix: "${entry}" is not accelerator:count, as in tpu-v3:128,tpu-v2:128`);
-    }
-    return { accelerator: match[1]!, count: match[2] === undefined ? 1 : Number(match[2]) };
-  });
-  return check(Mix, entries, "mix");
+  const json = /^\s*\[/.test(text) || /\.json$/i.test(text);
+  return json ? checkMix(await jsonFrom("mix", text)) : parseMix(text);
 }
 
 export function planOptionsFrom(flags: PlanFlags): PlanOptions {
@@ -110,7 +102,7 @@ export function planOptionsFrom(flags: PlanFlags): PlanOptions {
 }
 
 /** Validates what the user gave. @throws UsageError with the first wrong field. */
-export function check<T extends z.ZodType>(schema: T, value: unknown, what: string): z.output<T> {
+function check<T extends z.ZodType>(schema: T, value: unknown, what: string): z.output<T> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const issues = parsed.error.issues.slice(0, 3).map(({ path, message }) => {
@@ -140,7 +132,8 @@ function defined<T extends object>(fields: T): Partial<T> | null {
   return entries.length > 0 ? (Object.fromEntries(entries) as Partial<T>) : null;
 }
 
-function number(text: string): number {
+/** Parses a flag that takes a number. */
+export function number(text: string): number {
   const value = Number(text);
   if (text.trim() === "" || !Number.isFinite(value)) throw new InvalidArgumentError("a number is needed.");
   return value;

@@ -3,12 +3,16 @@ import type { Report } from "../../schemas/report.ts";
 import type { ModelSummary } from "../../schemas/resources.ts";
 import { bytes, change, quantity, seconds, significant, table } from "./table.ts";
 
-/** What was measured, as a table for people. */
-export function reportTable(report: Report): string {
+/**
+ * What was measured, as a table for people.
+ * @param extra rows that stand below the bytes
+ */
+export function reportTable(report: Report, extra: readonly string[][] = []): string {
   const { total, nonzero } = report.parameters;
   const rows = [
     ["", "before", "after", "change"],
     row("bytes", report.bytes, bytes),
+    ...extra,
     row("parameters", total, quantity),
     row("non-zero", nonzero, quantity),
   ];

@@ -1,0 +1,81 @@
+import { openAsBlob } from "node:fs";
+import { basename } from "node:path";
+import { Hone } from "../client/hone.ts";
+import type { Engine } from "./engine.ts";
+import { FailedError, UsageError } from "./errors.ts";
+import { openFile } from "./file-source.ts";
+import { openModel } from "./open-model.ts";
+import { writeOutput } from "./output.ts";
+import { tarOf } from "./tar.ts";
+
+/** A server does the work. @throws UsageError when the address is no URL or the key is missing. */
+export function remoteEngine(baseUrl: string, apiKey: string | undefined): Engine {
+  if (!URL.canParse(baseUrl)) throw new UsageError(`--api: ${baseUrl} is no URL`);
+  if (!apiKey) throw new UsageError("--api needs a key in HONE_API_KEY (`hone serve` prints one)");
+  const hone = new Hone({ apiKey, baseUrl });
+
+  const upload = async (path: string) =>
+    hone.models.upload(await uploadable(path), { name: basename(path).slice(0, 256) });
+
+  return {
+    async compress(request, onProgress) {
+      onProgress("upload", 0);
+      const model = await upload(request.model);
+      const calibration = request.calibration
+        ? await hone.calibrations.upload(await blobOf(request.calibration))
+        : null;
+      const { id } = await hone.compressions.create({
+        model: model.id,
+        recipe: request.recipe,
+        ...(calibration && { calibration: calibration.id }),
+        ...(request.mix && { mix: request.mix }),
+        plan: request.plan,
+      });
+      const job = await hone.compressions.wait(id, {
+        onProgress: ({ step, status, progress }) => onProgress(step ?? status, progress),
+      });
+      if (job.status !== "succeeded" || !job.artifact) {
+        throw new FailedError(job.error?.code ?? job.status, job.error?.message ?? `${id} was ${job.status}`);
+      }
+      await writeOutput(request.output, (await hone.compressions.artifact(id)).stream());
+      return {
+        artifact: { path: request.output, bytes: job.artifact.bytes, sha256: job.artifact.sha256 },
+        report: await hone.compressions.report(id),
+        plan: request.mix ? await hone.compressions.plan(id) : null,
+      };
+    },
+
+    async plan({ model, mix, options }) {
+      const { id } = await upload(model);
+      return hone.plans.create({ model: id, mix, ...options });
+    },
+
+    async inspect(model) {
+      const {
+        id: _id,
+        object: _object,
+        name: _name,
+        sha256: _sha,
+        created_at: _at,
+        ...summary
+      } = await upload(model);
+      return summary;
+    },
+  };
+}
+
+/** The file as it is, or a tar of it and the external data beside it. */
+export async function uploadable(path: string): Promise<Blob> {
+  const { externalPaths, close } = await openModel(path);
+  await close();
+  if (externalPaths.size === 0) return blobOf(path);
+  const parts = [{ name: basename(path), content: await blobOf(path) }];
+  for (const [location, at] of externalPaths) parts.push({ name: location, content: await blobOf(at) });
+  return tarOf(parts);
+}
+
+async function blobOf(path: string): Promise<Blob> {
+  // For its message, when the file is not there.
+  await (await openFile(path)).close();
+  return openAsBlob(path);
+}
