@@ -99,7 +99,7 @@ function withWeight(graph: Graph, name: string, tensor: Tensor | SparseTensor): 
 }
 
 /** The graph without the initializer (and its input, before IR 4), sparse initializer or Constant node of that name. */
-function withoutValue(graph: Graph, name: string): Graph {
+export function withoutValue(graph: Graph, name: string): Graph {
   return {
     ...graph,
     nodes: graph.nodes.filter((node) => !isConstant(node, name)),

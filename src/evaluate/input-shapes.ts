@@ -12,7 +12,7 @@ const CHANNELS = [3, 1, 4, 2];
 const SEQUENCE = [64, 32, 128, 16, 256, 100, 8, 1];
 const SIGNAL = [512, 576, 1024, 16_000, 256, 128, 64, 784];
 
-const MAX_ATTEMPTS = 400;
+const MAX_ATTEMPTS = 200;
 /** An input larger than this is not made up. */
 const MAX_ELEMENTS = 2 ** 24;
 

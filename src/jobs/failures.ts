@@ -3,6 +3,7 @@ import { UnknownLayerError, UnsupportedRecipeError } from "../compress/errors.ts
 import { SamplesError } from "../evaluate/samples-error.ts";
 import { ModelError } from "../onnx/errors.ts";
 import { MixError } from "../partition/mix.ts";
+import { ZooError } from "../partition/zoo.ts";
 import { RuntimeLoadError, RuntimeRunError } from "../runtime/errors.ts";
 
 /** What a caller is told of a job that cannot succeed. */
@@ -37,6 +38,8 @@ export function failureOf(error: unknown): Failure | null {
   if (error instanceof MixError) {
     return { code: `mix_${error.code}`, message: error.message, pointer: `/mix${error.pointer}` };
   }
+  if (error instanceof ZooError)
+    return { code: "unknown_zoo_model", message: error.message, pointer: "/model" };
   if (error instanceof UnsupportedRecipeError) {
     return { code: "recipe_unsupported", message: error.message, pointer: `/recipe${error.pointer}` };
   }

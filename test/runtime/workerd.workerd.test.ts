@@ -25,7 +25,7 @@ describe("onnxruntime-web in workerd", () => {
   test("the clock moves on while code computes", async () => {
     const start = await workerdNow();
     let sum = 0;
-    for (let i = 0; i < 30_000_000; i++) sum += i % 7;
+    for (let i = 0; i < 3_000_000; i++) sum += i % 7;
     expect(sum).toBeGreaterThan(0);
     expect(await workerdNow()).toBeGreaterThan(start);
   });

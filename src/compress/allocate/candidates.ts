@@ -6,11 +6,9 @@ import { expectedSparseBytes } from "../sparsity/storage.ts";
 import type { Candidate, SharingForm } from "../treatment.ts";
 import { energy, itemBytes, type LayerWeight } from "../weight.ts";
 
-/** Shares of zeros offered for a weight. Sparse storage pays from about 0.35 on. */
-const WEIGHT_RATIOS = [
-  0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99,
-];
-const COEFFICIENT_RATIOS = [0, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95];
+/** Shares of zeros offered for a weight: sparse storage pays from a third on. */
+const WEIGHT_RATIOS = [...range(0.34, 0.9, 0.02), ...range(0.9, 0.99, 0.01)];
+const COEFFICIENT_RATIOS = [0, ...range(0.36, 0.96, 0.04)];
 /** Weights under this many elements are not worth an entry in a sparse table. */
 const LEAST_ELEMENTS = 64;
 
@@ -156,4 +154,10 @@ function undominated(candidates: readonly Candidate[]): Candidate[] {
           (b.bytes < a.bytes || (b.time ?? 0) < (a.time ?? 0) || b.error < a.error || j < i),
       ),
   );
+}
+
+/** from, from + step, … below `to`, rounded to hundredths. */
+function range(from: number, to: number, step: number): number[] {
+  const count = Math.round((to - from) / step);
+  return Array.from({ length: count }, (_, i) => Math.round((from + i * step) * 100) / 100);
 }

@@ -6,49 +6,48 @@ export interface LayerChoices {
   readonly candidates: readonly Candidate[];
   /** How much of a relative weight error comes out at the model's outputs; 1 where it was not measured. */
   readonly influence?: number;
+  /** Loss at the model's outputs (1 − R²) expected of each candidate, where it was measured; instead of influence. */
+  readonly losses?: readonly number[];
   /** Why only the first candidate is there, for the report. */
   readonly reason?: string | null;
 }
 
-/** What a choice should save: the weights of the model's bytes, MACs and predicted time, each as a share of the whole. */
+/** What a choice should save: the layers' bytes, MACs and predicted time, each weighted as a share of the model's. */
 export interface Objective {
   readonly bytes: number;
   readonly macs: number;
   readonly time: number;
 }
 
-/** One step down a layer's convex hull: from one candidate to the next smaller one. */
-interface Step {
-  readonly layer: number;
-  readonly to: number;
-  readonly saving: number;
-  readonly slope: number;
-}
+/** Strength s allows 2^(−RANGE·(1−s)) of the loss of all layers' worst candidates together. */
+const RANGE = 20;
+const LEAST_BINS = 1024;
+const MOST_BINS = 4096;
 
 /**
- * Chooses a candidate per layer: the multiple-choice knapsack min Σ influence·error subject to Σ cost, solved by
- * its Lagrangian (ALGORITHMS: choosing under a budget). Each layer's candidates are reduced to their lower convex
- * hull over (cost, error); the hulls' steps, taken in the order of error per cost saved, are the Lagrangian's
- * solutions for a falling price of cost, each of them optimal for the cost it reaches.
+ * Chooses a candidate per layer: the multiple-choice knapsack min Σ cost subject to Σ influence·error ≤ budget, by
+ * dynamic programming over the budget in equal bins (losses are rounded up, so the budget is kept exactly).
  *
- * @param strength 0 … 1: the share of the greatest possible saving to take. More strength never gives a larger
- *   cost or a smaller summed error. 0 takes only what is free of error.
+ * A Lagrangian would be quicker and cannot reach the candidates off the convex hull; sparse storage has its best
+ * ones there, because the first 40% of zeros save nothing.
+ *
+ * A loss counts as 1 at most: influence stands for 1 − R², and past 1 nothing is left of the output.
+ *
+ * @param strength 0 … 1, the budget on a logarithmic scale: 0 takes only what is free of error, 1 each layer's
+ *   cheapest candidate
  */
 export function decide(choices: readonly LayerChoices[], objective: Objective, strength: number): Decision[] {
   const costOf = costs(choices, objective);
-  const steps: Step[] = [];
-  choices.forEach((choice, layer) => {
-    steps.push(...hullSteps(choice, layer, costOf));
-  });
-  steps.sort((x, y) => x.slope - y.slope || x.layer - y.layer || y.saving - x.saving);
-  const wanted = strength * steps.reduce((sum, step) => sum + step.saving, 0);
-  const chosen = choices.map(() => 0);
-  let saved = 0;
-  for (const step of steps) {
-    if (step.slope > 0 && (strength <= 0 || saved + step.saving / 2 > wanted) && strength < 1) break;
-    saved += step.saving;
-    chosen[step.layer] = step.to;
-  }
+  const layers = choices.map((choice) =>
+    choice.candidates.map((c, i) => ({
+      cost: costOf(c),
+      loss: Math.min(1, choice.losses?.[i] ?? (choice.influence ?? 1) * c.error),
+    })),
+  );
+  const most = layers.reduce((sum, options) => sum + Math.max(...options.map((o) => o.loss)), 0);
+  const budget =
+    strength >= 1 ? Number.POSITIVE_INFINITY : strength <= 0 ? 0 : most * 2 ** (-RANGE * (1 - strength));
+  const chosen = knapsack(layers, budget);
   return choices.map((choice, layer) => {
     const treatment = choice.candidates[chosen[layer]!]!.treatment;
     const idle = treatment.method === "none";
@@ -83,24 +82,34 @@ function costs(choices: readonly LayerChoices[], objective: Objective): (candida
     objective.time * share(c.time ?? 0, total.time);
 }
 
-/** From the layer as it is, always to the candidate of least error per cost saved, until nothing saves more. */
-function hullSteps(choice: LayerChoices, layer: number, costOf: (c: Candidate) => number): Step[] {
-  const influence = choice.influence ?? 1;
-  const points = choice.candidates.map((c) => ({ cost: costOf(c), loss: influence * c.error }));
-  const steps: Step[] = [];
-  let at = 0;
-  for (;;) {
-    let best: Step | undefined;
-    for (let to = 0; to < points.length; to++) {
-      const saving = points[at]!.cost - points[to]!.cost;
-      if (!(saving > 0)) continue;
-      const slope = Math.max(0, points[to]!.loss - points[at]!.loss) / saving;
-      if (best === undefined || slope < best.slope || (slope === best.slope && saving > best.saving)) {
-        best = { layer, to, saving, slope };
+/** Index of the option taken in each layer; option 0 has no loss. */
+function knapsack(layers: readonly (readonly { cost: number; loss: number }[])[], budget: number): number[] {
+  const bins = Math.min(MOST_BINS, Math.max(LEAST_BINS, 8 * layers.length));
+  const binsOf = (loss: number) => (loss <= 0 ? 0 : Math.max(0, Math.ceil((loss / budget) * bins - 1e-9)));
+  let least = new Float64Array(bins + 1);
+  const taken: Uint16Array[] = [];
+  for (const options of layers) {
+    const next = new Float64Array(bins + 1).fill(Number.POSITIVE_INFINITY);
+    const choice = new Uint16Array(bins + 1);
+    options.forEach(({ cost, loss }, option) => {
+      const width = binsOf(loss);
+      for (let bin = width; bin <= bins; bin++) {
+        const total = least[bin - width]! + cost;
+        if (total < next[bin]!) {
+          next[bin] = total;
+          choice[bin] = option;
+        }
       }
-    }
-    if (best === undefined) return steps;
-    steps.push(best);
-    at = best.to;
+    });
+    taken.push(choice);
+    least = next;
   }
+  const chosen = new Array<number>(layers.length).fill(0);
+  let bin = bins;
+  for (let layer = layers.length - 1; layer >= 0; layer--) {
+    const option = taken[layer]![bin]!;
+    chosen[layer] = option;
+    bin -= binsOf(layers[layer]![option]!.loss);
+  }
+  return chosen;
 }
