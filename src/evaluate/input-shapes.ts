@@ -1,4 +1,5 @@
 import { DataType } from "../onnx/data-type.ts";
+import { elementCount } from "../onnx/tensor-value.ts";
 import type { InputSpec } from "./input-spec.ts";
 
 /** One concrete shape per input. */
@@ -13,7 +14,7 @@ const SEQUENCE = [64, 32, 128, 16, 256, 100, 8, 1];
 const SIGNAL = [512, 576, 1024, 16_000, 256, 128, 64, 784];
 
 const MAX_ATTEMPTS = 200;
-/** An input larger than this is not made up. */
+/** A feed of more elements than this is not made up; where sizes are tried, of more than a quarter. */
 const MAX_ELEMENTS = 2 ** 24;
 
 /** Dimensions that take one size together. */
@@ -54,9 +55,8 @@ export function* shapeCandidates(
       name,
       axes.map((axis) => (typeof axis === "number" ? axis : size.get(axis)!)),
     ]);
-    if (shapes.every(([, dims]) => dims.reduce((product, dim) => product * dim, 1) <= MAX_ELEMENTS)) {
-      yield new Map(shapes);
-    }
+    const elements = shapes.reduce((sum, [, dims]) => sum + elementCount(dims), 0);
+    if (elements <= (keys.length === 0 ? MAX_ELEMENTS : MAX_ELEMENTS / 4)) yield new Map(shapes);
   }
 }
 

@@ -32,18 +32,21 @@ export async function syntheticSamples(
 ): Promise<Feeds[]> {
   const inputs = inputsOf(model);
   const hints = await modelHints(model);
+  const isOpen = inputs.some(({ shape }) => shape === null || shape.some((dim) => typeof dim !== "number"));
   let refusal = "its declared shapes are too large";
   for (const shapes of shapeCandidates(inputs, hints.sizes)) {
     for (const bound of indexBounds(inputs, shapes)) {
-      const feedsOf = (sample: number): Feeds =>
+      const feedsOf = (sample: number, flat = false): Feeds =>
         Object.fromEntries(
           inputs.map((input, i) => {
             const random = randomFrom(seed * 1_000_003 + sample * 1009 + i);
             const rows = hints.tableRows.get(input.name) ?? bound;
-            return [input.name, synthetic(input, shapes, rows, random)];
+            return [input.name, synthetic(input, shapes, rows, flat ? null : random)];
           }),
         );
       try {
+        // Most shapes are refused: they are tried with constants, which cost nothing to make.
+        if (isOpen) await session.run(feedsOf(0, true));
         await session.run(feedsOf(0));
       } catch (error) {
         if (!(error instanceof RuntimeRunError)) throw error;
@@ -67,7 +70,8 @@ function indexBounds(inputs: readonly InputSpec[], shapes: Shapes): number[] {
   return [...new Set([...(rows.length > 0 ? [Math.min(...rows)] : []), 2, 1])].sort((a, b) => b - a);
 }
 
-function synthetic(input: InputSpec, shapes: Shapes, rows: number, random: Random): TensorValue {
+/** One input's values; without `random` all equal, though still inside their bounds. */
+function synthetic(input: InputSpec, shapes: Shapes, rows: number, random: Random | null): TensorValue {
   const { name, dataType } = input;
   const dims = shapes.get(name)!;
   const length = elementCount(dims);
@@ -81,7 +85,7 @@ function synthetic(input: InputSpec, shapes: Shapes, rows: number, random: Rando
       ? new Float64Array(length).fill(named)
       : isImage
         ? smooth(dims, random).map((value) => Math.floor(value * 255.99) + lowest)
-        : Float64Array.from({ length }, () => random.integer(dataType === DataType.BOOL ? 2 : rows));
+        : Float64Array.from({ length }, () => integerBelow(dataType === DataType.BOOL ? 2 : rows, random));
   return { dataType, dims, data: integers(dataType, values, name) };
 }
 
@@ -97,7 +101,16 @@ function namedInteger(name: string, shapes: Shapes): number | null {
   return null;
 }
 
-function floatValues({ name, shape }: InputSpec, dims: readonly number[], random: Random): Float64Array {
+/** The largest without `random`, as it is the one that a bound too high is refused for. */
+function integerBelow(bound: number, random: Random | null): number {
+  return random === null ? bound - 1 : random.integer(bound);
+}
+
+function floatValues(
+  { name, shape }: InputSpec,
+  dims: readonly number[],
+  random: Random | null,
+): Float64Array {
   if (STATE.test(name)) return new Float64Array(elementCount(dims));
   if (MASK.test(name)) return new Float64Array(elementCount(dims)).fill(1);
   const values = smooth(dims, random);
@@ -110,7 +123,8 @@ function floatValues({ name, shape }: InputSpec, dims: readonly number[], random
 const SMOOTH_EXTENT = 8;
 
 /** Noise that is smooth along the last one or two long axes; what is left (batch, channels) shares most of it. */
-function smooth(dims: readonly number[], random: Random): Float64Array {
+function smooth(dims: readonly number[], random: Random | null): Float64Array {
+  if (random === null) return new Float64Array(elementCount(dims)).fill(0.5);
   const long = dims.flatMap((dim, axis) => (axis > 0 && dim >= SMOOTH_EXTENT ? [axis] : []));
   // Of three long axes or more, the channels are those that come first ([N, C, H, W]) and stay out.
   const axes = (long.length === 0 ? [dims.length - 1] : long.slice(-2)).filter((axis) => axis >= 0);

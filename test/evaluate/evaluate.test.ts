@@ -1,0 +1,171 @@
+import { describe, expect, test } from "vitest";
+import { compareWith, evaluateModels } from "../../src/evaluate/evaluate.ts";
+import { makeReference, syntheticCount } from "../../src/evaluate/reference.ts";
+import { DataType } from "../../src/onnx/data-type.ts";
+import type { Model } from "../../src/onnx/model.ts";
+import { readModel } from "../../src/onnx/read.ts";
+import { bytesSource } from "../../src/onnx/source.ts";
+import { readTensor, tensorOf } from "../../src/onnx/tensor.ts";
+import { modelBytes } from "../../src/onnx/write.ts";
+import { RuntimeLoadError } from "../../src/runtime/errors.ts";
+import { nodeRuntime } from "../../src/runtime/node.ts";
+import type { Runtime } from "../../src/runtime/runtime.ts";
+import { realModel } from "../models/registry.ts";
+import { npy, npz } from "./files.ts";
+
+/** The runtime, counting what is loaded at once. */
+async function counting(): Promise<{
+  runtime: Runtime;
+  loaded: { now: number; most: number; runs: number };
+}> {
+  const inner = await nodeRuntime();
+  const loaded = { now: 0, most: 0, runs: 0 };
+  const runtime: Runtime = {
+    name: inner.name,
+    async load(model, options) {
+      const session = await inner.load(model, options);
+      loaded.most = Math.max(loaded.most, ++loaded.now);
+      return {
+        ...session,
+        run: (feeds) => {
+          loaded.runs++;
+          return session.run(feeds);
+        },
+        release: () => {
+          loaded.now--;
+          return session.release();
+        },
+      };
+    },
+  };
+  return { runtime, loaded };
+}
+
+/** The model with every weight matrix scaled. */
+async function scaled(model: Model, factor: number): Promise<Uint8Array> {
+  const initializers = await Promise.all(
+    model.graph.initializers.map(async (tensor) => {
+      if (tensor.dims.length !== 2) return tensor;
+      const value = await readTensor(tensor);
+      return tensorOf(tensor.name, { ...value, data: (value.data as Float32Array).map((v) => v * factor) });
+    }),
+  );
+  return modelBytes({ ...model, graph: { ...model.graph, initializers } });
+}
+
+const lenet = realModel("lenet-300-100");
+const skip = lenet.missing === null ? "" : ` (skipped: ${lenet.missing})`;
+
+describe.skipIf(lenet.missing !== null)(`evaluation of lenet-300-100${skip}`, async () => {
+  const bytes = lenet.missing === null ? await lenet.bytes() : new Uint8Array();
+  const model = await readModel(bytesSource(bytes));
+  const labelled = await lenet.labelled!.test(0, 1000);
+  const images = labelled.feeds.input!.data as Float32Array;
+  const calibration = {
+    format: "npz" as const,
+    bytes: npz({
+      anything: npy("<f4", [1000, 1, 28, 28], images),
+      labels: npy("<i8", [1000], BigInt64Array.from(labelled.labels, BigInt)),
+    }),
+  };
+
+  test("against itself: R² 1, top-1 agreement 1, equal accuracy above 97%", async () => {
+    const { runtime, loaded } = await counting();
+    const reference = await makeReference({ runtime, model, bytes, calibration });
+    const { fidelity, accuracy } = await compareWith(reference, runtime, bytes);
+    expect(fidelity).toMatchObject({ data: "calibration", samples: 1000, min_r2: 1 });
+    expect(fidelity.outputs).toMatchObject([
+      { output: "logits", r2: 1, max_abs_difference: 0, top1_agreement: 1 },
+    ]);
+    expect(accuracy!.original).toBeGreaterThan(0.97);
+    expect(accuracy!.compressed).toBe(accuracy!.original);
+    // A thousand samples in batches of four, and one session at a time.
+    expect(reference.feeds).toHaveLength(250);
+    expect(reference.single.input!.dims).toEqual([1, 784]);
+    expect(loaded).toMatchObject({ now: 0, most: 1 });
+  });
+
+  test("one reference serves many candidates, and tells the better from the worse", async () => {
+    const { runtime, loaded } = await counting();
+    const reference = await makeReference({ runtime, model, bytes, calibration });
+    const before = loaded.runs;
+    const near = await compareWith(reference, runtime, await scaled(model, 0.99));
+    const far = await compareWith(reference, runtime, await scaled(model, 0.5));
+    expect(loaded.runs - before).toBe(2 * reference.feeds.length);
+    expect(near.fidelity.min_r2!).toBeGreaterThan(0.98);
+    expect(near.fidelity.min_r2!).toBeLessThan(1);
+    expect(far.fidelity.min_r2!).toBeLessThan(near.fidelity.min_r2!);
+  });
+
+  test("without samples: eight made-up ones, no accuracy, and latency", async () => {
+    const { runtime, loaded } = await counting();
+    let time = 0;
+    const now = async () => ++time;
+    const result = await evaluateModels({ runtime, model, bytes, compressed: bytes, calibration: null, now });
+    expect(result.fidelity).toMatchObject({ data: "synthetic", samples: 8, min_r2: 1 });
+    expect(result.accuracy).toBeNull();
+    expect(result.latency.runs).toBeGreaterThan(0);
+    expect(loaded).toMatchObject({ now: 0, most: 2 });
+  });
+
+  test("keeps within its limits of runs and of bytes", async () => {
+    const { runtime } = await counting();
+    const few = await makeReference({
+      runtime,
+      model,
+      bytes,
+      calibration,
+      limits: { feeds: 5, samples: 100 },
+    });
+    expect(few.feeds).toHaveLength(5);
+    expect(few.samples).toBe(100);
+    const small = await makeReference({ runtime, model, bytes, calibration, limits: { outputBytes: 400 } });
+    expect(small.samples).toBeLessThanOrEqual(12);
+    expect(small.samples).toBeGreaterThanOrEqual(1);
+  });
+
+  test("gives sessions back when a candidate cannot be loaded or answers otherwise", async () => {
+    const { runtime, loaded } = await counting();
+    const reference = await makeReference({ runtime, model, bytes, calibration, limits: { samples: 4 } });
+    await expect(compareWith(reference, runtime, bytes.subarray(0, 1000))).rejects.toThrow(RuntimeLoadError);
+    const other = await realModel("lenet-5").bytes();
+    await expect(compareWith(reference, runtime, other)).rejects.toThrow();
+    expect(loaded.now).toBe(0);
+  });
+});
+
+test("an open batch that hides a fixed Reshape falls back to one sample a run", async () => {
+  const target = tensorOf("t", { dataType: DataType.INT64, dims: [2], data: new BigInt64Array([1n, 4n]) });
+  const model: Model = {
+    irVersion: 8,
+    opsetImports: [{ domain: "", version: 14 }],
+    graph: {
+      name: "g",
+      nodes: [
+        { name: "", opType: "Reshape", domain: "", inputs: ["x", "t"], outputs: ["y"], attributes: [] },
+      ],
+      initializers: [target],
+      sparseInitializers: [],
+      inputs: [{ name: "x", type: { kind: "tensor", dataType: DataType.FLOAT, shape: ["N", 2, 2] } }],
+      outputs: [{ name: "y", type: { kind: "tensor", dataType: DataType.FLOAT } }],
+      valueInfo: [],
+    },
+    metadata: [],
+    functions: [],
+  };
+  const bytes = await modelBytes(model);
+  const data = Float32Array.from({ length: 40 }, (_, i) => i);
+  const calibration = { format: "npy" as const, bytes: npy("<f4", [10, 2, 2], data) };
+  const reference = await makeReference({
+    runtime: await nodeRuntime(),
+    model,
+    bytes,
+    calibration,
+    limits: { feeds: 5 },
+  });
+  expect(reference.feeds.map((feed) => feed.x!.dims)).toEqual(new Array(5).fill([1, 2, 2]));
+});
+
+test("fewer made-up samples for models that take long", () => {
+  expect([null, 0, 1e6, 4e9, 6e9, 1e12].map(syntheticCount)).toEqual([8, 8, 8, 4, 3, 2]);
+});
