@@ -40,15 +40,16 @@ export async function loadSkeleton(source: ByteSource, limits: SkeletonLimits): 
       stack.pop();
       continue;
     }
-    await loader.want(fields.end, MAX_HEADER_BYTES);
+    if (!loader.holds(fields.end, MAX_HEADER_BYTES)) await loader.want(fields.end, MAX_HEADER_BYTES);
     fields.next();
+    const length = fields.end - fields.start;
     if (fields.wireType !== WireType.BYTES || fields.length <= BLOB_BYTES) {
-      await loader.want(fields.start, fields.end - fields.start);
+      if (!loader.holds(fields.start, length)) await loader.want(fields.start, length);
       continue;
     }
     const content = contents[fields.number] ?? "blob";
     if (content === "blob") loader.leaveOut(fields.payload, fields.end);
-    else if (content === "inline") await loader.want(fields.start, fields.end - fields.start);
+    else if (content === "inline") await loader.want(fields.start, length);
     else {
       // The child finds its run when it is constructed, so its first header has to be there.
       await loader.want(fields.payload, MAX_HEADER_BYTES);
@@ -83,11 +84,16 @@ class Loader implements Runs {
     return this.current;
   }
 
+  /** Whether `want` would have nothing to do; awaiting it for each of a million fields would take its time. */
+  holds(start: number, length: number): boolean {
+    return Math.min(start + length, this.fileSize) <= this.current.start + this.current.bytes.length;
+  }
+
   /** Makes the current run hold [start, start + length), or what of it the file has. */
   async want(start: number, length: number): Promise<void> {
+    if (this.holds(start, length)) return;
     const end = Math.min(start + length, this.fileSize);
     const loadedEnd = this.current.start + this.current.bytes.length;
-    if (end <= loadedEnd) return;
     const goesOn = start - loadedEnd <= NEAR;
     this.close(start);
     this.window = goesOn ? Math.min(this.window * 4, LARGEST_WINDOW) : WINDOW_AFTER_JUMP;

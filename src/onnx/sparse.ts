@@ -8,9 +8,6 @@ import { elementCount, type TensorArray, type TensorValue } from "./tensor-value
 
 type NumericArray = Exclude<TensorArray, readonly string[]>;
 
-/** The most bytes a sparse tensor may take when it is made dense. */
-const MAX_DENSE_BYTES = 2 ** 31 - 1;
-
 /**
  * Reads a sparse tensor as a dense one.
  * @throws ModelError `invalid_sparse_tensor` when indices are not ascending or outside the shape.
@@ -20,11 +17,7 @@ export async function readSparseTensor(sparse: SparseTensor): Promise<TensorValu
   const positions = await readPositions(sparse);
   const { data, dataType } = await readTensor(sparse.values);
   if (!ArrayBuffer.isView(data)) throw invalidSparse(sparse, "holds strings");
-  const elements = elementCount(dims);
-  if (elements * data.BYTES_PER_ELEMENT > MAX_DENSE_BYTES) {
-    throw invalidSparse(sparse, `has the shape [${dims}], too large to be made dense`);
-  }
-  const dense = new (data.constructor as new (length: number) => NumericArray)(elements);
+  const dense = new (data.constructor as new (length: number) => NumericArray)(elementCount(dims));
   for (let i = 0; i < positions.length; i++) dense[positions[i]!] = data[i]!;
   return { dataType, dims, data: dense };
 }

@@ -5,6 +5,11 @@ import type { SparseTensor, Tensor } from "./model.ts";
 import { byteLength } from "./source.ts";
 import { elementCount } from "./tensor-value.ts";
 
+/** A sparse tensor may be made dense up to 64 MiB, or up to this many times the bytes that it stores. */
+const DENSE_BYTES = 64 * 2 ** 20;
+const DENSE_RATIO = 1024;
+const DENSE_ELEMENT_BYTES = 8;
+
 /** The typed field that may hold a data type; undefined where the type is not known. */
 export function typedFieldOf(dataType: number): number | undefined {
   switch (dataType) {
@@ -80,7 +85,11 @@ export function checkSparseTensor(sparse: SparseTensor): void {
   const { values, indices, dims } = sparse;
   checkTensor(values);
   checkTensor(indices);
-  checkDims(values.name, dims);
+  const elements = checkDims(values.name, dims);
+  const stored = tensorPayloadLength(values) + tensorPayloadLength(indices);
+  if (elements * DENSE_ELEMENT_BYTES > DENSE_BYTES + stored * DENSE_RATIO) {
+    throw invalidSparse(sparse, `states the shape [${dims}], far too large for its ${stored} bytes`);
+  }
   const count = values.dims[0];
   const linear = indices.dims.length === 1;
   const fits =

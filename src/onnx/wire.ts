@@ -14,7 +14,7 @@ export interface Runs {
 }
 
 export interface Tally {
-  /** Fields and packed numbers that may still come: a small hostile file must not become a huge object graph. */
+  /** Fields and packed numbers, and 16 for each message, that may still come: a small hostile file must not become a huge object graph. */
   items: number;
   /** Tensors with external data seen so far. */
   externalTensors: number;
@@ -22,6 +22,9 @@ export interface Tally {
 
 /** No field header (tag and length or varint value) is longer than this. */
 export const MAX_HEADER_BYTES = 20;
+
+/** What a message costs of the items: its object is that much larger than a number. */
+const MESSAGE_ITEMS = 16;
 
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -58,6 +61,7 @@ export class Fields {
         `messages are nested deeper than ${MAX_DEPTH} levels, more than protobuf allows; flatten the subgraphs`,
       );
     }
+    spend(tally, MESSAGE_ITEMS);
     this.runs = runs;
     this.messageStart = start;
     this.fieldNumber = parent?.number;

@@ -167,6 +167,7 @@ describe("further ways to be wrong", () => {
       "invalid_sparse_tensor",
     ],
     ["float sparse indices", withSparse(tensor("w", [2]), tensor("", [2])), "invalid_sparse_tensor"],
+    ["a sparse shape far larger than what is stored", hugeSparse(), "invalid_sparse_tensor"],
     [
       "no sparse values",
       model({ sparseInitializers: [message(2, tensor("", [2]))] }),
@@ -212,6 +213,12 @@ describe("further ways to be wrong", () => {
       nodes: [node("Add", ["x", "w"], ["y"])],
       sparseInitializers: [sparse(values, indices, [2])],
     });
+  }
+
+  function hugeSparse() {
+    const values = tensor("w", [1], 1, message(9, floats(1)));
+    const indices = tensor("", [1], 7, message(9, int64s(1)));
+    return model({ sparseInitializers: [sparse(values, indices, [2 ** 30])] });
   }
 
   function externalAt(location: string) {
