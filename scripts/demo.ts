@@ -159,7 +159,7 @@ const program = new Command("demo")
 try {
   await program.parseAsync();
 } catch (error) {
-  const { line, exitCode } = describe(error);
+  const { line, exitCode } = await describe(error);
   process.stderr.write(`demo: ${line}\n`);
   if (process.env.HONE_DEBUG && error instanceof Error) process.stderr.write(`${error.stack}\n`);
   process.exitCode = exitCode;

@@ -4,6 +4,7 @@ import type { Recipe } from "../../schemas/recipe.ts";
 import type { Report } from "../../schemas/report.ts";
 import type { ModelSummary } from "../../schemas/resources.ts";
 import type { OnProgress } from "./local-host.ts";
+import type { SamplesFile } from "./options.ts";
 
 /** What the commands ask for, done in this process or by a server. */
 export interface Engine {
@@ -16,8 +17,7 @@ export interface CompressRequest {
   /** Path of the model. */
   readonly model: string;
   readonly recipe: Recipe;
-  /** Path of the samples. */
-  readonly calibration: string | null;
+  readonly calibration: SamplesFile | null;
   readonly mix: Mix | null;
   readonly plan: PlanOptions;
   /** Path that the artifact is written to. */
@@ -31,7 +31,7 @@ export interface Compressed {
 }
 
 export interface PlanRequest {
-  /** Path of the model. */
+  /** Path of the model, or `zoo:<name>`. */
   readonly model: string;
   readonly mix: Mix;
   readonly options: PlanOptions;

@@ -1,5 +1,5 @@
 import { ApiError } from "../client/errors.ts";
-import { type Failure, failureOf } from "../jobs/failures.ts";
+import type { Failure } from "../jobs/failures.ts";
 
 /** The command line itself is wrong, or a file given with it (recipe, mix): exit code 2. */
 export class UsageError extends Error {
@@ -23,8 +23,10 @@ export interface ErrorJson {
 }
 
 /** One line for people; stack traces only where HONE_DEBUG asks for them. */
-export function describe(error: unknown): { code: string; line: string; exitCode: 1 | 2 } {
+export async function describe(error: unknown): Promise<{ code: string; line: string; exitCode: 1 | 2 }> {
   if (error instanceof UsageError) return { code: "usage", line: oneLine(error.message), exitCode: 2 };
+  // Loaded late, because it knows the errors of the whole engine.
+  const { failureOf } = await import("../jobs/failures.ts");
   const failure = failureOf(error) ?? answered(error);
   if (failure) {
     // A pointer leads into the recipe or the mix, which the command line gave.

@@ -7,12 +7,15 @@ import type { ByteSource } from "../onnx/source.ts";
 import { validateModel } from "../onnx/validate.ts";
 import { networkForModel } from "../partition/network.ts";
 import { planNetwork } from "../partition/plan.ts";
+import { zooNetwork } from "../partition/zoo.ts";
 import type { Compressed, CompressRequest, Engine } from "./engine.ts";
-import { UsageError } from "./errors.ts";
 import { openFile } from "./file-source.ts";
 import { LocalHost } from "./local-host.ts";
 import { type OpenedModel, openModel } from "./open-model.ts";
 import { writeOutput } from "./output.ts";
+
+/** Stands before the name of a shape-only model. */
+export const ZOO = "zoo:";
 
 const MODEL_KEY = "input/model";
 const CALIBRATION_KEY = "input/calibration";
@@ -28,12 +31,20 @@ export const localEngine: Engine = {
     }
   },
 
-  plan: ({ model, mix, options }) =>
-    withModel(model, async (opened) => {
-      const read = await readModel(opened.main, { external: opened.external, allowMissingExternal: true });
-      validateModel(read);
-      return planNetwork(await networkForModel(read, options.batch), mix, options);
-    }),
+  async plan({ model, mix, options }) {
+    const network = model.startsWith(ZOO)
+      ? await zooNetwork(model.slice(ZOO.length), options.batch)
+      : await withModel(model, async (opened) => {
+          // Plans need no weights, so external data may be missing.
+          const read = await readModel(opened.main, {
+            external: opened.external,
+            allowMissingExternal: true,
+          });
+          validateModel(read);
+          return networkForModel(read, options.batch);
+        });
+    return planNetwork(network, mix, options);
+  },
 
   inspect: (model) =>
     withModel(model, async (opened) => {
@@ -54,11 +65,14 @@ async function compress(request: CompressRequest, host: LocalHost): Promise<Comp
       plan: request.plan,
     };
     if (request.calibration === null) return run(job, request.output, host);
-    const format = calibrationFormat(request.calibration);
-    const samples = await openFile(request.calibration);
+    const samples = await openFile(request.calibration.path);
     try {
       host.blobs.mount(CALIBRATION_KEY, samples);
-      return await run({ ...job, calibration: { key: CALIBRATION_KEY, format } }, request.output, host);
+      return await run(
+        { ...job, calibration: { key: CALIBRATION_KEY, format: request.calibration.format } },
+        request.output,
+        host,
+      );
     } finally {
       await samples.close();
     }
@@ -98,14 +112,6 @@ async function withModel<T>(path: string, use: (opened: OpenedModel) => Promise<
   } finally {
     await opened.close();
   }
-}
-
-/** By the file's name, as the server tells by the bytes. @throws UsageError for any other name. */
-export function calibrationFormat(path: string): "npz" | "npy" | "safetensors" {
-  const match = /\.(npz|npy|safetensors)$/i.exec(path);
-  const format = match?.[1]?.toLowerCase();
-  if (format === "npz" || format === "npy" || format === "safetensors") return format;
-  throw new UsageError(`${path} is no calibration file: .npz, .npy and .safetensors are read`);
 }
 
 const CHUNK = 1 << 20;

@@ -40,7 +40,7 @@ async function main(argv: string[]): Promise<number> {
     return process.exitCode === 1 ? 1 : 0;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    const { code, line, exitCode } = describe(error);
+    const { code, line, exitCode } = await describe(error);
     if (argv.includes("--json")) {
       const json: ErrorJson = { error: { code, message: line } };
       process.stdout.write(`${JSON.stringify(json)}\n`);

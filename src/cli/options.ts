@@ -91,6 +91,19 @@ export async function mixFrom(text: string): Promise<Mix> {
   return json ? checkMix(await jsonFrom("mix", text)) : parseMix(text);
 }
 
+/** Sample inputs: a file, and its format by its name. */
+export interface SamplesFile {
+  readonly path: string;
+  readonly format: "npz" | "npy" | "safetensors";
+}
+
+/** @throws UsageError for any other name. */
+export function samplesFile(path: string): SamplesFile {
+  const format = /\.(npz|npy|safetensors)$/i.exec(path)?.[1]?.toLowerCase();
+  if (format === "npz" || format === "npy" || format === "safetensors") return { path, format };
+  throw new UsageError(`${path} is no calibration file: .npz, .npy and .safetensors are read`);
+}
+
 export function planOptionsFrom(flags: PlanFlags): PlanOptions {
   const options = defined({
     mode: flags.mode,

@@ -22,7 +22,7 @@ export function remoteEngine(baseUrl: string, apiKey: string | undefined): Engin
       onProgress("upload", 0);
       const model = await upload(request.model);
       const calibration = request.calibration
-        ? await hone.calibrations.upload(await blobOf(request.calibration))
+        ? await hone.calibrations.upload(await blobOf(request.calibration.path))
         : null;
       const { id } = await hone.compressions.create({
         model: model.id,
@@ -46,7 +46,7 @@ export function remoteEngine(baseUrl: string, apiKey: string | undefined): Engin
     },
 
     async plan({ model, mix, options }) {
-      const { id } = await upload(model);
+      const id = model.startsWith("zoo:") ? model : (await upload(model)).id;
       return hone.plans.create({ model: id, mix, ...options });
     },
 

@@ -1,6 +1,5 @@
 import { basename, extname } from "node:path";
 import { Command } from "commander";
-import { reportPage } from "../../evaluate/report-page.ts";
 import type { Compressed } from "../engine.ts";
 import { engineFor } from "../engine-for.ts";
 import { UsageError } from "../errors.ts";
@@ -14,6 +13,7 @@ import {
   type RecipeFlags,
   recipeFrom,
   type ServerFlags,
+  samplesFile,
 } from "../options.ts";
 import { printJson, writeOutput } from "../output.ts";
 import { progressOn } from "../progress.ts";
@@ -42,20 +42,20 @@ export function compressCommand(): Command {
 }
 
 async function compress(model: string, flags: Flags): Promise<void> {
-  if (flags.plan && !flags.mix) throw new UsageError("--plan needs a --mix to plan for");
+  if (flags.plan && flags.mix === undefined) throw new UsageError("--plan needs a --mix to plan for");
   if (flags.report && !/\.(html|json)$/i.test(flags.report)) {
     throw new UsageError("--report: the file's name has to end in .html or .json");
   }
   const request = {
     model,
     recipe: await recipeFrom(flags),
-    calibration: flags.calibration ?? null,
-    mix: flags.mix ? await mixFrom(flags.mix) : null,
+    calibration: flags.calibration === undefined ? null : samplesFile(flags.calibration),
+    mix: flags.mix === undefined ? null : await mixFrom(flags.mix),
     plan: planOptionsFrom(flags),
     output: flags.output ?? `${basename(model, extname(model))}.hone.onnx`,
   };
   const progress = progressOn(process.stderr);
-  const engine = engineFor(flags);
+  const engine = await engineFor(flags);
   const compressed = await engine
     .compress(request, (step, share) => progress.update(step, share))
     .finally(() => progress.done());
@@ -67,8 +67,13 @@ async function compress(model: string, flags: Flags): Promise<void> {
 async function writeResults({ report, plan }: Compressed, flags: Flags): Promise<void> {
   if (flags.plan && plan) await writeOutput(flags.plan, `${JSON.stringify(plan, null, 2)}\n`);
   if (!flags.report) return;
-  const html = /\.html$/i.test(flags.report);
-  await writeOutput(flags.report, html ? reportPage(report, plan) : `${JSON.stringify(report, null, 2)}\n`);
+  if (/\.json$/i.test(flags.report)) {
+    await writeOutput(flags.report, `${JSON.stringify(report, null, 2)}\n`);
+  } else {
+    const { reportPage } = await import("../../evaluate/report-page.ts");
+    const { planPicture } = await import("../../partition/picture.ts");
+    await writeOutput(flags.report, reportPage(report, plan, plan && planPicture(plan)));
+  }
 }
 
 function summary({ artifact, report, plan }: Compressed): string {

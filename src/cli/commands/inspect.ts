@@ -10,7 +10,7 @@ export function inspectCommand(): Command {
     .argument("<model>", ".onnx, or a .zip or .tar of a model and its external data")
     .option("--json", "print one JSON object");
   return addServerOption(command).action(async (model: string, flags: ServerFlags & { json?: boolean }) => {
-    const summary = await engineFor(flags).inspect(model);
+    const summary = await (await engineFor(flags)).inspect(model);
     if (flags.json) printJson(summary);
     else process.stdout.write(`${modelTable(summary)}\n`);
   });

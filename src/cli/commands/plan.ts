@@ -1,6 +1,4 @@
 import { Command } from "commander";
-import { planNetwork } from "../../partition/plan.ts";
-import { zooNetwork } from "../../partition/zoo.ts";
 import { engineFor } from "../engine-for.ts";
 import {
   addPlanOptions,
@@ -30,9 +28,8 @@ export function planCommand(): Command {
 async function plan(model: string, flags: Flags): Promise<void> {
   const mix = await mixFrom(flags.mix);
   const options = planOptionsFrom(flags);
-  const planned = model.startsWith("zoo:")
-    ? planNetwork(await zooNetwork(model.slice(4), options.batch), mix, options)
-    : await engineFor(flags).plan({ model, mix, options });
+  const engine = await engineFor(flags);
+  const planned = await engine.plan({ model, mix, options });
   if (flags.json) printJson(planned);
   else process.stdout.write(`Plan: ${planHeading(planned)}\n${planTable(planned)}\n`);
 }

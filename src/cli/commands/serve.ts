@@ -1,7 +1,6 @@
 import { join, resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { FailedError } from "../errors.ts";
-import { startServer } from "../server.ts";
 
 const STATE = join(import.meta.dirname, "../../../.wrangler/state");
 
@@ -21,6 +20,7 @@ async function serve(port: number, state: string): Promise<void> {
   const asked = new Promise<"asked">((resolve) => {
     for (const signal of SIGNALS) process.once(signal, () => resolve("asked"));
   });
+  const { startServer } = await import("../server.ts");
   process.stderr.write("Starting the API …\n");
   const server = await startServer({ port, state });
   process.stdout.write(

@@ -1,18 +1,6 @@
-import { readFile } from "node:fs/promises";
 import { Command } from "commander";
 import type { Fidelity } from "../../../schemas/report.ts";
-import { compareWith } from "../../evaluate/evaluate.ts";
-import { makeReference } from "../../evaluate/reference.ts";
-import type { Model } from "../../onnx/model.ts";
-import { readModel } from "../../onnx/read.ts";
-import { validateModel } from "../../onnx/validate.ts";
-import { modelBytes } from "../../onnx/write.ts";
-import { nodeRuntime } from "../../runtime/node.ts";
-import { FailedError } from "../errors.ts";
-import { reason } from "../file-source.ts";
-import { calibrationFormat } from "../local-engine.ts";
-import { openModel } from "../open-model.ts";
-import { number } from "../options.ts";
+import { number, samplesFile } from "../options.ts";
 import { printJson } from "../output.ts";
 import { fidelityTable } from "../summary.ts";
 
@@ -34,11 +22,9 @@ export function verifyCommand(): Command {
 }
 
 async function verify(original: string, other: string, flags: Flags): Promise<void> {
-  const calibration = flags.data === undefined ? null : await samplesOf(flags.data);
-  const runtime = await nodeRuntime();
-  const { model, bytes } = await loaded(original);
-  const reference = await makeReference({ runtime, model, bytes, calibration });
-  const { fidelity } = await compareWith(reference, runtime, (await loaded(other)).bytes);
+  const samples = flags.data === undefined ? null : samplesFile(flags.data);
+  const { fidelityOf } = await import("../verify.ts");
+  const fidelity = await fidelityOf(original, other, samples);
   if (flags.json) printJson(fidelity);
   else process.stdout.write(`${heading(fidelity)}\n${fidelityTable(fidelity)}\n`);
   const { minFidelity } = flags;
@@ -51,23 +37,4 @@ async function verify(original: string, other: string, flags: Flags): Promise<vo
 
 function heading({ samples, data }: Fidelity): string {
   return `Fidelity on ${samples} ${data === "calibration" ? "given" : "made-up"} samples`;
-}
-
-async function samplesOf(path: string) {
-  const format = calibrationFormat(path);
-  const bytes = await readFile(path).catch((error: unknown) => {
-    throw new FailedError("file", `cannot read ${path}: ${reason(error)}`);
-  });
-  return { bytes: new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength), format };
-}
-
-async function loaded(path: string): Promise<{ model: Model; bytes: Uint8Array }> {
-  const { main, external, close } = await openModel(path);
-  try {
-    const model = await readModel(main, { external });
-    validateModel(model);
-    return { model, bytes: await modelBytes(model) };
-  } finally {
-    await close();
-  }
 }
