@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { compareWith, evaluateModels } from "../../src/evaluate/evaluate.ts";
 import { makeReference, syntheticCount } from "../../src/evaluate/reference.ts";
 import { DataType } from "../../src/onnx/data-type.ts";
@@ -56,18 +56,23 @@ async function scaled(model: Model, factor: number): Promise<Uint8Array> {
 const lenet = realModel("lenet-300-100");
 const skip = lenet.missing === null ? "" : ` (skipped: ${lenet.missing})`;
 
-describe.skipIf(lenet.missing !== null)(`evaluation of lenet-300-100${skip}`, async () => {
-  const bytes = lenet.missing === null ? await lenet.bytes() : new Uint8Array();
-  const model = await readModel(bytesSource(bytes));
-  const labelled = await lenet.labelled!.test(0, 1000);
-  const images = labelled.feeds.input!.data as Float32Array;
-  const calibration = {
-    format: "npz" as const,
-    bytes: npz({
-      anything: npy("<f4", [1000, 1, 28, 28], images),
-      labels: npy("<i8", [1000], BigInt64Array.from(labelled.labels, BigInt)),
-    }),
-  };
+describe.skipIf(lenet.missing !== null)(`evaluation of lenet-300-100${skip}`, () => {
+  let bytes: Uint8Array;
+  let model: Model;
+  let calibration: { readonly format: "npz"; readonly bytes: Uint8Array };
+
+  beforeAll(async () => {
+    bytes = await lenet.bytes();
+    model = await readModel(bytesSource(bytes));
+    const { feeds, labels } = await lenet.labelled!.test(0, 1000);
+    calibration = {
+      format: "npz",
+      bytes: npz({
+        anything: npy("<f4", [1000, 1, 28, 28], feeds.input!.data as Float32Array),
+        labels: npy("<i8", [1000], BigInt64Array.from(labels, BigInt)),
+      }),
+    };
+  });
 
   test("against itself: R² 1, top-1 agreement 1, equal accuracy above 97%", async () => {
     const { runtime, loaded } = await counting();

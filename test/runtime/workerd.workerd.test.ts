@@ -2,6 +2,7 @@ import { env } from "cloudflare:test";
 import { describe, expect, test } from "vitest";
 import { workerdRuntime } from "../../src/runtime/workerd.ts";
 import { workerdNow } from "../../src/runtime/workerd-clock.ts";
+import { PICTURE_DIGEST, pictureDigest } from "../evaluate/same-picture.ts";
 import { describeRuntime } from "./contract.ts";
 import { RECOGNISER_DIGEST, recogniserDigest } from "./same-bits.ts";
 
@@ -15,6 +16,10 @@ describe("onnxruntime-web in workerd", () => {
     const session = await runtime.load(new Uint8Array(fixtures.OCR_RECOGNISER));
     expect(await recogniserDigest(session)).toBe(RECOGNISER_DIGEST);
     await session.release();
+  });
+
+  test("makes up the same inputs as Node, to the bit", async () => {
+    expect(await pictureDigest()).toBe(PICTURE_DIGEST);
   });
 
   test("leaves other callers of WebAssembly.instantiate alone", async () => {
