@@ -163,7 +163,13 @@ function slice(call: Call): TensorValue {
   return strided(source, dims, strides, offset);
 }
 
-/** What Slice takes of one axis. @throws NotEvaluable for step 0. */
+const INT32_MAX = 2 ** 31 - 1;
+
+/**
+ * What Slice takes of one axis, as ONNX Runtime has it: a backward slice begins inside the axis even where its start
+ * lies in front of it, and an end of INT32_MAX or INT64_MAX means "all the way" in both directions.
+ * @throws NotEvaluable for step 0.
+ */
 export function sliceRange(
   size: number,
   start: number,
@@ -179,8 +185,9 @@ export function sliceRange(
     const count = Math.max(0, Math.ceil((last - first) / step));
     return { start: count ? first : 0, count, step: count > 1 ? step : 1 };
   }
-  const first = Math.min(Math.max(from, -1), size - 1);
-  const last = Math.min(Math.max(to, -1), size - 1);
+  const first = Math.min(Math.max(from, 0), size - 1);
+  const whole = end === INT32_MAX || end >= Number.MAX_SAFE_INTEGER;
+  const last = whole ? -1 : Math.min(Math.max(to, -1), size);
   const count = Math.max(0, Math.ceil((last - first) / step));
   return { start: count ? first : 0, count, step: count > 1 ? step : 1 };
 }

@@ -1,3 +1,4 @@
+import { sliceRange } from "../../constant/indexing.ts";
 import { DataType } from "../../data-type.ts";
 import type { Dim } from "../../model.ts";
 import { axisOf } from "../dims.ts";
@@ -49,12 +50,7 @@ export function sliceSize(size: Dim, start: Element, end: Element, step: Element
   if (typeof start !== "number" || (typeof end !== "number" && end !== size)) return null;
   if (typeof size !== "number") return sliceOfUnknown(size, start, end, step);
   if (typeof end !== "number") return null;
-  // Clamped as the standard has it: a negative step starts at the last element and may end before the first.
-  const clamp = (index: number, low: number, high: number) =>
-    Math.min(Math.max(index < 0 ? index + size : index, low), high);
-  const from = step > 0 ? clamp(start, 0, size) : clamp(start, 0, size - 1);
-  const to = step > 0 ? clamp(end, 0, size) : clamp(end, -1, size - 1);
-  return Math.max(0, Math.ceil((to - from) / step));
+  return sliceRange(size, start, end, step).count;
 }
 
 function sliceOfUnknown(size: Dim, start: number, end: Element, step: number): Dim {
