@@ -50,10 +50,12 @@ const BOUNDED = new Set(["NonZero", "Unique", "Compress"]);
 /**
  * The rule's answer with the contents of small outputs filled in where they can be told.
  * @param facts the outputs as the rule gave them
+ * @param budget elements that may still be followed in this model
  */
 export function withContents(
   c: RuleContext,
   facts: readonly (Fact | undefined)[],
+  budget: { left: number },
 ): readonly (Fact | undefined)[] {
   const { node } = c;
   if (node.domain !== "" && node.domain !== "ai.onnx") return facts;
@@ -62,7 +64,10 @@ export function withContents(
   if (ALREADY_FILLED.has(node.opType) || !facts.every((fact) => fits(fact, node.opType))) return facts;
   const inputs = node.inputs.map((name, i) => (name === "" ? undefined : c.tensor(i)));
   if (inputs.some((input) => input && !input.elements)) return facts;
+  budget.left -= inputs.reduce((sum, input) => sum + (input?.elements?.length ?? 0), 1);
+  if (budget.left < 0) return facts;
   const outputs = evaluate(node, c.opset, inputs);
+  budget.left -= outputs?.reduce((sum, output) => sum + (output?.elements?.length ?? 0), 0) ?? 0;
   return facts.map((fact, i) => (outputs?.[i] ? outputs[i] : fact));
 }
 

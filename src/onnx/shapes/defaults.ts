@@ -29,8 +29,10 @@ const LENGTH_NAME = /seq|len|time|past|token|frame|step|sample/i;
 /** A size that exporters write as the sum of two others. */
 const SUM = /^(.+?) \+ (.+)$/;
 
-/** Runs of inference at most: a handful for nearly every model. */
-const MAX_TRIALS = 64;
+/** Runs of inference at most; nearly every model needs a handful. */
+const MAX_TRIALS = 96;
+/** And nodes in all these runs, for models that are large and do not fit together with any sizes. */
+const MAX_TRIED_NODES = 200_000;
 
 /**
  * Infers shapes with every open input dimension set to a usual size: 1 for the first axis of an input and for
@@ -45,16 +47,19 @@ export async function inferDefaultShapes(model: Model, fixed: InferOptions = {})
   const open = openDims(model, fixed);
   const sizes = new Map(open.map(({ key, candidates }) => [key, candidates[0] ?? 1]));
   let best = infer(optionsOf(model, sizes, fixed));
-  let trials = 1;
-  for (const { key, candidates } of open) {
+  let trials = Math.min(MAX_TRIALS, Math.ceil(MAX_TRIED_NODES / (1 + model.graph.nodes.length)));
+  // Dimensions of one kind are first changed together (height and width), then one by one.
+  const kinds = [...new Set(open.map(({ candidates }) => candidates))];
+  const together = kinds.map((kind) => open.filter(({ candidates }) => candidates === kind));
+  for (const group of [...together, ...open.map((one) => [one])]) {
     const multiples = [...new Set(best.warnings.flatMap(({ multipleOf }) => multipleOf ?? []))];
-    for (const candidate of [...candidates.slice(1), ...multiples]) {
-      if (best.warnings.length === 0 || trials++ >= MAX_TRIALS) break;
-      const trial = new Map([...sizes, [key, candidate]]);
-      const shapes = infer(optionsOf(model, trial, fixed));
+    for (const candidate of [...(group[0]?.candidates ?? []), ...multiples]) {
+      if (best.warnings.length === 0 || trials-- <= 0) break;
+      const changed = group.map(({ key }) => [key, candidate] as const);
+      const shapes = infer(optionsOf(model, new Map([...sizes, ...changed]), fixed));
       if (shapes.warnings.length >= best.warnings.length) continue;
       best = shapes;
-      sizes.set(key, candidate);
+      for (const [key, size] of changed) sizes.set(key, size);
     }
   }
   const { inputShapes = {} } = optionsOf(model, sizes, fixed);

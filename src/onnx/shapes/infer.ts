@@ -33,6 +33,10 @@ const EXTRA_NODES = 200_000;
 /** Functions that call functions are followed this deep. */
 const MAX_CALL_DEPTH = 16;
 const MAX_WARNINGS = 100;
+/** Elements of small tensors that are followed in all. */
+const ELEMENT_BUDGET = 2 ** 22;
+/** Values of more dimensions are not followed: no operator of a real model comes near. */
+const MAX_RANK = 64;
 
 /**
  * Types and shapes of every value of the model, subgraphs included, from the rules in rules/. Unknown operators
@@ -86,6 +90,7 @@ class Inference {
   readonly #functions: ReadonlyMap<string, FunctionDefinition>;
   readonly #scopes = new Map<Graph, ScopeFacts>();
   readonly #warnings = new Map<string, ShapeWarning>();
+  readonly #elements = { left: ELEMENT_BUDGET };
   #budget: number;
 
   constructor(model: Model, options: InferOptions, contents: Contents) {
@@ -198,7 +203,7 @@ class Inference {
       },
       (detail, multipleOf) => this.#warn(node, detail, multipleOf),
     );
-    return withContents(context, rule(context));
+    return withContents(context, rule(context), this.#elements);
   }
 
   #inferBody(graph: Graph, scope: Scope, inputs: readonly (Fact | undefined)[]): BodyFacts {
@@ -286,6 +291,7 @@ function lookUp(start: Scope, name: string): Fact | undefined {
 /** Sizes that no tensor can have (negative, fractional, past 2^53) are not known. */
 function sound(fact: Fact): Fact {
   if (fact.kind !== "tensor" || !fact.dims) return fact;
+  if (fact.dims.length > MAX_RANK) return tensor(fact.dataType, null);
   const isSound = (dim: Dim) => typeof dim !== "number" || (Number.isSafeInteger(dim) && dim >= 0);
   if (fact.dims.every(isSound)) return fact;
   return tensor(

@@ -74,7 +74,6 @@ describe("symbols", () => {
         nodeOf("Add", ["x", "b"], ["a"]),
         nodeOf("Relu", ["a"], ["r"]),
         nodeOf("Conv", ["r", "w"], ["y"], { pads: ints(1, 1, 1, 1) }),
-        nodeOf("Conv", ["y2", "w"], ["z"]),
       ],
     });
     expect(await shapeText(model, "y")).toBe("[N, 8, H, W]");
@@ -310,6 +309,27 @@ describe("hostile models cost nothing", () => {
     expect(await shapeText(model, "f")).toBe("[1, ?]");
     expect(await shapeText(model, "d")).toBe("[1, ?, 8, 8]");
     expect(await shapeText(model, "p")).toBe("[1, 3, ?, 4]");
+  });
+
+  test("a thousand nodes that each add 4096 dimensions, or compute 4096 elements", async () => {
+    const axes = int64s(
+      "axes",
+      Array.from({ length: 4096 }, (_, i) => i),
+    );
+    const steps = Array.from({ length: 1000 }, (_, i) => i);
+    const model = modelOf({
+      inputs: [input("x0", [2])],
+      initializers: [axes],
+      nodes: [
+        ...steps.map((i) => nodeOf("Unsqueeze", [`x${i}`, "axes"], [`x${i + 1}`])),
+        ...steps.map((i) => nodeOf("Add", [i ? `v${i}` : "axes", "axes"], [`v${i + 1}`])),
+        nodeOf("Reshape", ["x0", "v1000"], ["y"]),
+      ],
+    });
+    const shapes = await inferShapes(model);
+    expect(shapes.of(model.graph, "x1")).toBeUndefined();
+    expect(shapes.elementsOf(model.graph, "v1")?.length).toBe(4096);
+    expect(shapes.elementsOf(model.graph, "v1000")).toBeUndefined();
   });
 
   test("Loops nested twelve deep end within the budget", async () => {
