@@ -9,8 +9,9 @@ import type { Runtime } from "./runtime.ts";
  * onnxruntime-web in Node: the same WASM bytes on one thread as in workerd and in browsers, so that results agree
  * bit for bit (onnxruntime-node has other kernels and rounds differently).
  *
- * The WASM heap grows and never shrinks, and belongs to the process. A host that wants it back after a large
- * model runs the work in a `worker_threads` Worker and ends that.
+ * The WASM heap grows and never shrinks; released sessions leave room for the next. A host that wants the memory
+ * itself back after a large model runs the work in a process of its own: the end of a `worker_threads` Worker gives
+ * back only part of it at once.
  * @throws RuntimeInitError when the WASM file cannot be read.
  */
 export async function nodeRuntime(): Promise<Runtime> {

@@ -1,7 +1,7 @@
 import type { Env, InferenceSession, Tensor, TensorConstructor } from "onnxruntime-web/wasm";
 import { DataType, dataTypeName } from "../onnx/data-type.ts";
 import { elementCount, type TensorArray, type TensorValue } from "../onnx/tensor-value.ts";
-import { RuntimeLoadError, RuntimeRunError } from "./errors.ts";
+import { RuntimeInitError, RuntimeLoadError, RuntimeRunError } from "./errors.ts";
 import type { Feeds, LoadOptions, Session } from "./runtime.ts";
 
 /** What the hosts share: the two constructors of onnxruntime-web, however it was loaded. */
@@ -22,15 +22,25 @@ export function configure(env: Env): void {
   env.wasm.proxy = false;
 }
 
+/** What onnxruntime-web says at every load once its one initialisation has failed, whatever the model. */
+const NOT_STARTED = /no available backend found|initializeWebAssembly/;
+
 /**
  * Loads a model into onnxruntime-web.
- * @throws RuntimeLoadError with the runtime's own message when it refuses the model.
+ * @throws RuntimeLoadError with the runtime's own message when it refuses the model, RuntimeInitError when it could
+ * not be started at all.
  */
 export async function loadSession(ort: Ort, model: Uint8Array, options: LoadOptions = {}): Promise<Session> {
   let session: InferenceSession;
   try {
     session = await ort.InferenceSession.create(model, sessionOptions(options));
   } catch (error) {
+    if (NOT_STARTED.test(messageOf(error))) {
+      throw new RuntimeInitError(
+        `onnxruntime-web could not be started, and only a new process or isolate can try again: ${messageOf(error)}`,
+        { cause: error },
+      );
+    }
     throw new RuntimeLoadError(`onnxruntime-web refuses the model: ${messageOf(error)}`, { cause: error });
   }
   const fetches = session.outputMetadata.filter((output) => output.isTensor).map((output) => output.name);

@@ -1,6 +1,5 @@
 import ortModule from "onnxruntime-web/ort-wasm-simd-threaded.wasm";
 import * as ort from "onnxruntime-web/wasm";
-import { RuntimeInitError } from "./errors.ts";
 import { configure, loadSession } from "./ort-session.ts";
 import type { Runtime } from "./runtime.ts";
 
@@ -32,9 +31,6 @@ function isMarker(bytes: Uint8Array): boolean {
   return bytes.byteLength === MARKER.byteLength && bytes.every((byte, i) => byte === MARKER[i]);
 }
 
-/** ORT's own words once its one initialisation has failed, whatever the model. */
-const BROKEN = /no available backend found|initializeWebAssembly/;
-
 /**
  * The runtime of a Worker. The WASM heap never shrinks, and only the end of the isolate gives it back, so sessions
  * have to be released as soon as they are done with.
@@ -42,18 +38,6 @@ const BROKEN = /no available backend found|initializeWebAssembly/;
 export async function workerdRuntime(): Promise<Runtime> {
   return {
     name: `onnxruntime-web ${ort.env.versions.web} (wasm, workerd)`,
-    async load(model, options) {
-      try {
-        return await loadSession(ort, model, options);
-      } catch (error) {
-        if (error instanceof Error && BROKEN.test(error.message)) {
-          throw new RuntimeInitError(
-            `onnxruntime-web could not be started in this isolate; only a new isolate can run models: ${error.message}`,
-            { cause: error },
-          );
-        }
-        throw error;
-      }
-    },
+    load: (model, options) => loadSession(ort, model, options),
   };
 }
