@@ -1,11 +1,15 @@
 import { createApp } from "./api/app.ts";
 import { type DeliveryHost, deliver } from "./jobs/deliver.ts";
+import { resumeJobs } from "./jobs/lifecycle.ts";
 import { sweep } from "./jobs/sweep.ts";
 import { CompressionWorkflow } from "./jobs/workflow.ts";
 import type { Bindings, DeliveryMessage } from "./store/bindings.ts";
 import { Store } from "./store/store.ts";
 
 export { CompressionWorkflow };
+
+/** No trigger of wrangler.toml: the local server sends it once it has come up. */
+const REBOOT = "@reboot";
 
 const app = createApp();
 
@@ -26,6 +30,8 @@ export default {
   },
 
   async scheduled(controller, bindings) {
-    await sweep(new Store(bindings), bindings, controller.scheduledTime);
+    const store = new Store(bindings);
+    if (controller.cron === REBOOT) return resumeJobs(store, bindings.COMPRESSIONS, controller.scheduledTime);
+    await sweep(store, bindings, controller.scheduledTime);
   },
 } satisfies ExportedHandler<Bindings, DeliveryMessage>;

@@ -61,6 +61,8 @@ export async function startServer({ port, state }: LocalServerOptions): Promise<
   const url = `http://${HOST}:${at}`;
   try {
     await ready(url, ended);
+    // Jobs that the end of an earlier server has interrupted go on.
+    await runScheduled(url, "@reboot");
   } catch {
     await stop();
     throw new FailedError("server", `the local runtime did not start; the end of ${log}: ${await tail(log)}`);
@@ -185,8 +187,8 @@ async function ready(url: string, ended: Promise<void>): Promise<void> {
 }
 
 /** The local runtime runs no cron triggers by itself; webhooks that are due again and expired rows need them. */
-async function runScheduled(url: string): Promise<void> {
-  const answer = await fetch(`${url}/cdn-cgi/local/scheduled`, {
+async function runScheduled(url: string, cron = "* * * * *"): Promise<void> {
+  const answer = await fetch(`${url}/cdn-cgi/local/scheduled?cron=${encodeURIComponent(cron)}`, {
     signal: AbortSignal.timeout(CRON_EVERY_MS),
   }).catch(() => null);
   await answer?.body?.cancel();

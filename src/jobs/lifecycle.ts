@@ -9,6 +9,8 @@ const DAY = 86_400_000;
 /** How long a job, its artifact, report and plan are kept after its end. */
 export const JOB_LIFETIME_MS = 30 * DAY;
 
+const MAX_RESUMED = 1000;
+
 type JobBindings = Pick<Bindings, "COMPRESSIONS" | "DELIVERIES">;
 
 /** Records a job and starts its Workflow, whose instance has the job's id. */
@@ -30,6 +32,22 @@ export async function ensureInstance(workflow: Bindings["COMPRESSIONS"], id: str
   } catch (error) {
     const exists = await workflow.get(id).catch(() => null);
     if (!exists) throw error;
+  }
+}
+
+/**
+ * Starts the jobs again that a restart of the whole server has interrupted. Cloudflare resumes Workflows by itself;
+ * its local runtime does not. What a job has written is written again, the same.
+ */
+export async function resumeJobs(
+  store: Store,
+  workflow: Bindings["COMPRESSIONS"],
+  now: number,
+): Promise<void> {
+  for (const { id } of await store.compressions.running(now, MAX_RESUMED)) {
+    const instance = await workflow.get(id).catch(() => null);
+    if (instance) await instance.restart();
+    else await ensureInstance(workflow, id);
   }
 }
 
