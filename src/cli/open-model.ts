@@ -27,7 +27,7 @@ export async function openModel(path: string): Promise<OpenedModel> {
     for (const opened of files) await opened.close();
   };
   try {
-    if (/\.(zip|tar)$/i.test(path)) {
+    if (isArchive(path)) {
       const { main, external } = await openArchive(file);
       return { main, external, externalPaths: new Map(), close };
     }
@@ -48,6 +48,11 @@ export async function openModel(path: string): Promise<OpenedModel> {
     await close();
     throw error;
   }
+}
+
+/** By the name; the bytes decide later. */
+export function isArchive(path: string): boolean {
+  return /\.(zip|tar)$/i.test(path);
 }
 
 /** Every external data location that a tensor of the model names, subgraphs included. */

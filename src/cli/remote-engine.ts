@@ -4,7 +4,7 @@ import { Hone } from "../client/hone.ts";
 import type { Engine } from "./engine.ts";
 import { FailedError, UsageError } from "./errors.ts";
 import { openFile } from "./file-source.ts";
-import { openModel } from "./open-model.ts";
+import { isArchive, openModel } from "./open-model.ts";
 import { writeOutput } from "./output.ts";
 import { tarOf } from "./tar.ts";
 
@@ -64,8 +64,9 @@ export function remoteEngine(baseUrl: string, apiKey: string | undefined): Engin
   };
 }
 
-/** The file as it is, or a tar of it and the external data beside it. */
+/** What to send for a model: the file as it is, or a tar of it and the external data beside it. */
 export async function uploadable(path: string): Promise<Blob> {
+  if (isArchive(path)) return blobOf(path);
   const { externalPaths, close } = await openModel(path);
   await close();
   if (externalPaths.size === 0) return blobOf(path);

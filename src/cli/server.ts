@@ -1,12 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { createHash } from "node:crypto";
-import { createWriteStream, readdirSync, readFileSync } from "node:fs";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createWriteStream } from "node:fs";
+import { mkdir, readFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { newId } from "../store/ids.ts";
-import { insertKeySql, newKey } from "../store/keys.ts";
 import { FailedError } from "./errors.ts";
+import { preparedKey, ROOT } from "./state-folder.ts";
 
 /** The API on its embedded local runtime: `wrangler dev` with D1, R2, Queues and Workflows on disk. */
 export interface LocalServer {
@@ -27,7 +25,6 @@ export interface LocalServerOptions {
   readonly state: string;
 }
 
-const ROOT = join(import.meta.dirname, "../..");
 const WRANGLER = join(ROOT, "node_modules/wrangler/bin/wrangler.js");
 const HOST = "127.0.0.1";
 const READY_WITHIN_MS = 90_000;
@@ -45,7 +42,8 @@ export async function startServer({ port, state }: LocalServerOptions): Promise<
   await mkdir(state, { recursive: true });
   const key = await prepare(state);
   const log = join(state, "wrangler.log");
-  const child = wrangler(state, [
+  const child = node(state, [
+    WRANGLER,
     ...["dev", "--ip", HOST, "--port", String(at), "--inspector-port", "0", "--persist-to", state],
     ...["--log-level", "warn", "--show-interactive-dev-session", "false"],
     ...["--var", "ALLOW_LOOPBACK_WEBHOOKS:1"],
@@ -74,49 +72,17 @@ export async function startServer({ port, state }: LocalServerOptions): Promise<
 
 /** Applies the migrations and stores the key's hash, unless this state folder has both. */
 async function prepare(state: string): Promise<string> {
-  const path = join(state, "hone.json");
-  const kept = await readFile(path, "utf8")
-    .then((text): unknown => JSON.parse(text))
-    .catch(() => null);
-  const migrations = hashOfFolder(join(ROOT, "migrations"));
-  const before = isPrepared(kept) ? kept : null;
-  if (before?.migrations === migrations) return before.key;
-
-  const prepared = {
-    key: before?.key ?? newKey(),
-    account: before?.account ?? newId("acc", Date.now()),
-    migrations,
-  };
-  await run(state, ["d1", "migrations", "apply", "DB", "--local", "--persist-to", state]);
-  const sql = join(state, "key.sql");
-  await writeFile(sql, insertKeySql(prepared.account, "development", prepared.key, Date.now()));
-  await run(state, ["d1", "execute", "DB", "--local", "--persist-to", state, "--yes", "--file", sql]);
-  await rm(sql);
-  await writeFile(path, `${JSON.stringify(prepared, null, 2)}\n`, { mode: 0o600 });
-  return prepared.key;
+  const kept = await preparedKey(state);
+  if (kept) return kept;
+  await run(state, [join(import.meta.dirname, "prepare-state.ts"), state]);
+  const key = await preparedKey(state);
+  if (!key) throw new FailedError("server", `${state} could not be prepared`);
+  return key;
 }
 
-interface Prepared {
-  readonly key: string;
-  readonly account: string;
-  readonly migrations: string;
-}
-
-function isPrepared(value: unknown): value is Prepared {
-  if (typeof value !== "object" || value === null) return false;
-  return ["key", "account", "migrations"].every((name) => typeof Reflect.get(value, name) === "string");
-}
-
-function hashOfFolder(folder: string): string {
-  const hash = createHash("sha256");
-  for (const name of readdirSync(folder).toSorted()) {
-    if (name.endsWith(".sql")) hash.update(name).update(readFileSync(join(folder, name)));
-  }
-  return hash.digest("hex");
-}
-
-function wrangler(state: string, args: string[]): ChildProcess {
-  return spawn(process.execPath, [WRANGLER, ...args], {
+/** Node, with what wrangler reads of the environment. */
+function node(state: string, args: string[]): ChildProcess {
+  return spawn(process.execPath, args, {
     cwd: ROOT,
     // A group of its own: wrangler starts children, and ending the group ends them all.
     detached: process.platform !== "win32",
@@ -134,9 +100,9 @@ function wrangler(state: string, args: string[]): ChildProcess {
   });
 }
 
-/** Runs a wrangler command to its end. */
+/** Runs a script to its end. */
 async function run(state: string, args: string[]): Promise<void> {
-  const child = wrangler(state, args);
+  const child = node(state, args);
   let output = "";
   const note = (chunk: unknown) => {
     output = (output + String(chunk)).slice(-4000);
@@ -147,7 +113,7 @@ async function run(state: string, args: string[]): Promise<void> {
     child.once("error", () => resolve(null));
     child.once("close", resolve);
   });
-  if (code !== 0) throw new FailedError("server", `wrangler ${args.slice(0, 3).join(" ")}: ${output.trim()}`);
+  if (code !== 0) throw new FailedError("server", `the state folder could not be prepared: ${output.trim()}`);
 }
 
 /** Ends the process group: politely, and after a while by force. */
