@@ -1,0 +1,235 @@
+import { cpus } from "node:os";
+import { type ConvolutionWork, convolutionTime, formWork } from "../src/compress/kernel-sharing/cost.ts";
+import { RATES } from "../src/compress/kernel-sharing/rates.ts";
+import type { SharingForm } from "../src/compress/treatment.ts";
+import { DataType } from "../src/onnx/data-type.ts";
+import { type NewAttribute, nodeOf } from "../src/onnx/edit.ts";
+import type { Model, Node, Tensor } from "../src/onnx/model.ts";
+import { tensorOf } from "../src/onnx/tensor.ts";
+import { elementCount } from "../src/onnx/tensor-value.ts";
+import { modelBytes } from "../src/onnx/write.ts";
+import { nodeRuntime } from "../src/runtime/node.ts";
+import { markdownTable, writeSection } from "./benchmarks-file.ts";
+
+/**
+ * Times dense convolutions and both forms of kernel sharing in onnxruntime-web (Node, one thread), fits the rates of
+ * src/compress/kernel-sharing/rates.ts and writes the table into BENCHMARKS.md. The rates are printed, not written:
+ * they decide what artifacts look like, so changing them is a commit of its own.
+ */
+const CHANNELS_AND_SIZES = [
+  [16, 16, 80],
+  [32, 32, 56],
+  [64, 64, 56],
+  [64, 64, 28],
+  [128, 128, 28],
+  [256, 256, 14],
+  [16, 64, 56],
+  [64, 16, 56],
+  [3, 32, 112],
+  [128, 32, 28],
+  [32, 128, 28],
+  [64, 64, 14],
+  [128, 128, 7],
+  [24, 24, 40],
+  [96, 96, 17],
+] as const;
+const KERNELS: readonly (readonly [height: number, width: number, bases: readonly number[]])[] = [
+  [3, 3, [1, 2, 3, 5]],
+  [5, 5, [2, 4, 8]],
+  [1, 7, [2, 4]],
+];
+/** A 5×5 convolution of more MACs takes too long to be worth its row. */
+const MOST_MACS = 4e8;
+const LEAST_RUNS = 15;
+const MOST_RUNS = 40;
+const LEAST_MS = 150;
+
+const FORMS: readonly SharingForm[] = ["basis_first", "coefficients_first"];
+type Kind = keyof typeof RATES;
+
+interface Sample {
+  readonly kind: Kind;
+  /** Millions of MACs, unfolded elements and output elements. */
+  readonly features: readonly [number, number, number];
+  readonly work: ConvolutionWork;
+  readonly ms: number;
+}
+
+const runtime = await nodeRuntime();
+const samples: Sample[] = [];
+const rows: (string | number)[][] = [];
+
+for (const [height, width, basesTried] of KERNELS) {
+  for (const [inputs, outputs, size] of CHANNELS_AND_SIZES) {
+    const kernel = [height, width];
+    const positions = size * size;
+    const work = { inputs, outputs, groups: 1, kernel: height * width, positions };
+    if (positions * inputs * outputs * work.kernel > MOST_MACS) continue;
+    const dense = await timed([work], kernel, size);
+    samples.push(sampleOf(work, dense));
+    for (const bases of basesTried) {
+      const cells: (string | number)[] = [];
+      for (const form of FORMS) {
+        const parts = formWork(work, bases, form);
+        for (const part of parts) samples.push(sampleOf(part, await timed([part], kernel, size)));
+        const both = await timed(parts, kernel, size);
+        const predicted = convolutionTime(work) / parts.reduce((sum, part) => sum + convolutionTime(part), 0);
+        cells.push(both.toFixed(2), (dense / both).toFixed(2), predicted.toFixed(2));
+      }
+      rows.push([
+        `${height}×${width}`,
+        `${inputs}→${outputs}`,
+        `${size}²`,
+        bases,
+        dense.toFixed(2),
+        ...cells,
+      ]);
+      console.error(rows.at(-1)!.join("  "));
+    }
+  }
+}
+
+for (const kind of Object.keys(RATES) as Kind[]) {
+  const of = samples.filter((sample) => sample.kind === kind);
+  const [mac, unfolded, output] = fittedRates(of).map((rate) => (rate / 1e6).toPrecision(2));
+  const errors = of.map(({ work, ms }) => Math.abs(convolutionTime(work) / ms - 1)).sort((a, b) => a - b);
+  const percent = (quantile: number) =>
+    `${(100 * errors[Math.floor(quantile * (errors.length - 1))]!).toFixed(0)}%`;
+  console.log(
+    `${kind}: { mac: ${mac}, unfolded: ${unfolded}, output: ${output} }, the rates in use miss by ${percent(0.5)} (median), ${percent(0.9)} (nine in ten)`,
+  );
+}
+await writeSection(
+  "forms",
+  `## Kernel sharing in onnxruntime-web
+
+\`npx node scripts/bench-forms.ts\` on ${cpus()[0]?.model.trim()}, Node ${process.version}, ${runtime.name}, one thread. Milliseconds are the shortest
+of at least ${LEAST_RUNS} runs; *d* is the number of basis kernels; "faster" is the dense convolution's time over the form's, measured and as the cost model
+of src/compress/kernel-sharing/cost.ts predicts it.
+
+${markdownTable(
+  [
+    "kernel",
+    "channels",
+    "map",
+    "d",
+    "dense ms",
+    "basis first ms",
+    "faster",
+    "predicted",
+    "coefficients first ms",
+    "faster",
+    "predicted",
+  ],
+  rows,
+)}`,
+);
+
+function sampleOf(work: ConvolutionWork, ms: number): Sample {
+  const { inputs, outputs, groups, kernel, positions } = work;
+  const macs = (positions * outputs * inputs * kernel) / groups;
+  const unfolded = kernel === 1 ? 0 : positions * inputs * kernel;
+  return {
+    kind: groups > 1 ? "grouped" : kernel === 1 ? "pointwise" : "dense",
+    features: [macs / 1e6, unfolded / 1e6, (positions * outputs) / 1e6],
+    work,
+    ms,
+  };
+}
+
+/** Shortest time of a chain of convolutions on one image. */
+async function timed(
+  parts: readonly ConvolutionWork[],
+  kernel: readonly number[],
+  size: number,
+): Promise<number> {
+  const session = await runtime.load(await modelBytes(chain(parts, kernel, size)));
+  const dims = [1, parts[0]!.inputs, size, size];
+  const feeds = { x: { dataType: DataType.FLOAT, dims, data: noise(elementCount(dims)) } };
+  await session.run(feeds);
+  const times: number[] = [];
+  for (let total = 0; times.length < LEAST_RUNS || (total < LEAST_MS && times.length < MOST_RUNS); ) {
+    const start = performance.now();
+    await session.run(feeds);
+    times.push(performance.now() - start);
+    total += times.at(-1)!;
+  }
+  await session.release();
+  return Math.min(...times);
+}
+
+function chain(parts: readonly ConvolutionWork[], kernel: readonly number[], size: number): Model {
+  const nodes: Node[] = [];
+  const initializers: Tensor[] = [];
+  parts.forEach(({ inputs, outputs, groups, kernel: elements }, i) => {
+    const shape = elements === 1 ? [1, 1] : kernel;
+    const dims = [outputs, inputs / groups, ...shape];
+    initializers.push(tensorOf(`w${i}`, { dataType: DataType.FLOAT, dims, data: noise(elementCount(dims)) }));
+    const pads = shape.map((k) => k >> 1);
+    nodes.push(
+      nodeOf("Conv", [i === 0 ? "x" : `v${i}`, `w${i}`], [i === parts.length - 1 ? "y" : `v${i + 1}`], {
+        group: { type: "int", value: groups },
+        kernel_shape: ints(shape),
+        pads: ints([...pads, ...pads]),
+      }),
+    );
+  });
+  const value = (name: string, channels: number) => ({
+    name,
+    type: { kind: "tensor" as const, dataType: DataType.FLOAT, shape: [1, channels, size, size] },
+  });
+  return {
+    irVersion: 8,
+    opsetImports: [{ domain: "", version: 14 }],
+    graph: {
+      name: "bench",
+      nodes,
+      initializers,
+      sparseInitializers: [],
+      inputs: [value("x", parts[0]!.inputs)],
+      outputs: [value("y", parts.at(-1)!.outputs)],
+      valueInfo: [],
+    },
+    metadata: [],
+    functions: [],
+  };
+}
+
+function ints(value: readonly number[]): NewAttribute {
+  return { type: "ints", value };
+}
+
+function noise(count: number): Float32Array {
+  let state = 1;
+  return Float32Array.from({ length: count }, () => {
+    state = (state * 1103515245 + 12345) % 2147483648;
+    return state / 2147483648 - 0.5;
+  });
+}
+
+/**
+ * Rates ≥ 0 for which time ≈ rate·features, by coordinate descent on the relative error, with far-off samples (another process
+ * had the core) weighted down over a few rounds.
+ */
+function fittedRates(of: readonly Sample[]): number[] {
+  const rates = [0.1, 0.1, 0.1];
+  let weights = of.map(({ ms }) => 1 / ms ** 2);
+  for (let round = 0; round < 20; round++) {
+    for (let sweep = 0; sweep < 500; sweep++) {
+      for (let j = 0; j < rates.length; j++) {
+        let [above, below] = [0, 0];
+        of.forEach(({ features, ms }, i) => {
+          const others = features.reduce((sum, f, k) => (k === j ? sum : sum + f * rates[k]!), 0);
+          above += weights[i]! * features[j]! * (ms - others);
+          below += weights[i]! * features[j]! ** 2;
+        });
+        rates[j] = below > 0 ? Math.max(0, above / below) : 0;
+      }
+    }
+    weights = of.map(({ features, ms }) => {
+      const predicted = features.reduce((sum, f, k) => sum + f * rates[k]!, 0);
+      return 1 / ms ** 2 / (Math.abs(predicted / ms - 1) + 0.05);
+    });
+  }
+  return rates;
+}
