@@ -1,4 +1,10 @@
-import { searchStrength, TargetUnreachableError, type Wanted } from "../compress/allocate/search.ts";
+import type { LayerChoices } from "../compress/allocate/decide.ts";
+import {
+  type SearchResult,
+  searchStrength,
+  TargetUnreachableError,
+  type Wanted,
+} from "../compress/allocate/search.ts";
 import { limitsOf } from "../compress/allocate/target.ts";
 import type { Decision } from "../compress/treatment.ts";
 import type { CalibrationFacts } from "./calibrate.ts";
@@ -6,9 +12,10 @@ import { JobFailure } from "./failures.ts";
 import type { UploadFacts } from "./inspect-upload.ts";
 import type { LayerTable } from "./layer-table.ts";
 import { measureModel, needsRun } from "./measure.ts";
-import type { CompressionJob, JobHost } from "./pipeline.ts";
+import type { Blobs, CompressionJob, JobHost } from "./pipeline.ts";
+import { probeLayers } from "./probe-layers.ts";
 import type { StepLog } from "./step-log.ts";
-import type { Workbench } from "./workbench.ts";
+import { lazy, type Workbench } from "./workbench.ts";
 
 export type Allocation = {
   readonly decisions: readonly Decision[];
@@ -22,12 +29,14 @@ interface Context {
   readonly table: () => Promise<LayerTable>;
   readonly bench: Workbench;
   readonly host: JobHost;
+  readonly blobs: Blobs;
   readonly steps: StepLog;
 }
 
 /** Share of the job's progress at which the search begins, and what it takes at most. */
-const BEGIN = 0.15;
-const EXTENT = 0.45;
+const PROBE = 0.15;
+const BEGIN = 0.25;
+const EXTENT = 0.35;
 /** Measurements of a search, about. */
 const USUAL_MEASUREMENTS = 9;
 
@@ -39,9 +48,9 @@ const USUAL_MEASUREMENTS = 9;
 export async function allocate(context: Context): Promise<Allocation> {
   const { job, steps, calibration } = context;
   const table = await context.table();
-  const decided = (strength: number | null, warnings: readonly string[]) =>
+  const decided = (strength: number | null, warnings: readonly string[], choices: Choices = table.choices) =>
     steps.run("allocate", BEGIN + EXTENT, async () => ({
-      decisions: await table.decisions(strength),
+      decisions: table.decisions(await choices(), strength),
       warnings,
     }));
   if (table.policy.mode === "explicit") return decided(null, []);
@@ -56,7 +65,8 @@ export async function allocate(context: Context): Promise<Allocation> {
     return decided(0, ["only lossless changes were made, because fidelity cannot be measured"]);
   }
   try {
-    return await decided(await search(context, table), []);
+    const { strength, choices } = await best(context, table);
+    return await decided(strength, [], choices);
   } catch (error) {
     // Without a target of the caller's there is nothing that could not be reached.
     if (!(error instanceof TargetUnreachableError) || job.recipe.target !== undefined) throw error;
@@ -70,19 +80,78 @@ function hasSizeTarget({ recipe: { target } }: CompressionJob): boolean {
   );
 }
 
-async function search({ job, upload, bench, host, steps }: Context, table: LayerTable): Promise<number> {
+type Choices = () => Promise<readonly LayerChoices[]>;
+
+interface Found extends SearchResult {
+  readonly choices: Choices;
+}
+
+/**
+ * Searches twice where it can: by the weights' own errors, and by the losses that single changes were measured to
+ * cause. Either may mislead, since losses of several layers do not simply add up; what was measured decides.
+ * @throws TargetUnreachableError when neither reaches the target
+ */
+async function best(context: Context, table: LayerTable): Promise<Found> {
+  const found: Found[] = [];
+  let missed: TargetUnreachableError | undefined;
+  const measured = await measuredChoices(context, table);
+  for (const [name, choices] of [
+    ["by weights", table.choices],
+    ["by outputs", measured],
+  ] as const) {
+    if (choices === null) continue;
+    try {
+      found.push({ ...(await search(context, table, name, choices)), choices });
+    } catch (error) {
+      if (!(error instanceof TargetUnreachableError)) throw error;
+      missed = error;
+    }
+  }
+  if (found.length === 0) throw missed!;
+  return found.reduce((a, b) => (better(b, a, context.job) ? b : a));
+}
+
+/** Under a limit on size, MACs or latency the better fidelity wins, otherwise the smaller file. */
+function better(a: Found, b: Found, job: CompressionJob): boolean {
+  const [x, y] = [a.measurement, b.measurement];
+  const costed = hasSizeTarget(job) || job.recipe.target?.latency_ratio !== undefined;
+  return costed && x.minR2 !== null && y.minR2 !== null ? x.minR2 > y.minR2 : x.bytes < y.bytes;
+}
+
+/** The layers' choices with their measured losses; null where the model does not run or cannot be probed. */
+async function measuredChoices(
+  { job, upload, calibration, bench, host, blobs, steps }: Context,
+  table: LayerTable,
+): Promise<Choices | null> {
+  if (!calibration.runs) return null;
+  const probed = await steps.run("probe", PROBE, () =>
+    probeLayers({ job, table, bench, host, blobs, macs: upload.macs }),
+  );
+  if (probed === null) return null;
+  return lazy(async () => {
+    const source = await blobs.open(probed.key);
+    return JSON.parse(new TextDecoder().decode(await source.read(0, source.size))) as LayerChoices[];
+  });
+}
+
+async function search(
+  { job, upload, bench, host, steps }: Context,
+  table: LayerTable,
+  name: "by weights" | "by outputs",
+  choices: Choices,
+): Promise<SearchResult> {
   let measured = 0;
   const measure = (strength: number, wanted: readonly Wanted[]) => {
     measured += 1;
-    const progress = BEGIN + (EXTENT * Math.min(measured, USUAL_MEASUREMENTS)) / (USUAL_MEASUREMENTS + 1);
-    return steps.run(`measure ${measured}`, progress, async () => {
+    const done = Math.min(measured, USUAL_MEASUREMENTS) / (USUAL_MEASUREMENTS + 1);
+    const progress = BEGIN + (EXTENT / 2) * (name === "by weights" ? done : 1 + done);
+    return steps.run(`measure ${name} ${measured}`, progress, async () => {
       const results = [];
-      for (const decision of await table.decisions(strength)) {
+      for (const decision of table.decisions(await choices(), strength)) {
         if (decision.treatment.method !== "none") results.push(await table.compress(decision));
       }
       return { ...(await measureModel(table.assemble(results).model, wanted, bench, host)) };
     });
   };
-  const { strength } = await searchStrength({ measure, limits: limitsOf(job.recipe.target, upload) });
-  return strength;
+  return searchStrength({ measure, limits: limitsOf(job.recipe.target, upload) });
 }

@@ -2,8 +2,9 @@ import type { Recipe } from "../../schemas/recipe.ts";
 import { choicesOf, decideExplicit, globalRatio } from "../compress/allocate/choices.ts";
 import { decide, type LayerChoices } from "../compress/allocate/decide.ts";
 import { type Policy, policyOf } from "../compress/allocate/policy.ts";
+import { type Probed, probeModel } from "../compress/allocate/probe.ts";
 import { objectiveOf } from "../compress/allocate/target.ts";
-import { assemble } from "../compress/assemble.ts";
+import { assemble, type LayerSite } from "../compress/assemble.ts";
 import { compressLayer, type LayerResult } from "../compress/compress-layer.ts";
 import { factsOf, readWeight, siteOf } from "../compress/layer-of-model.ts";
 import { globalZeros } from "../compress/sparsity/global.ts";
@@ -14,6 +15,14 @@ import type { Model } from "../onnx/model.ts";
 import { inferDefaultShapes } from "../onnx/shapes/defaults.ts";
 import { readTensor } from "../onnx/tensor.ts";
 import { lazy } from "./workbench.ts";
+
+/** What is needed to try single changes on a running model. */
+export interface Probe {
+  readonly layers: readonly Probed[];
+  readonly model: Model;
+  /** The input that takes each layer's weight, in order. */
+  readonly inputs: readonly string[];
+}
 
 /** The layers of one model under one recipe: what may be done to each, and the doing. */
 export class LayerTable {
@@ -44,12 +53,35 @@ export class LayerTable {
     return this.#layers.length;
   }
 
-  /** @param strength 0 … 1, see {@link decide}; null for an explicit recipe */
-  async decisions(strength: number | null): Promise<Decision[]> {
-    const choices = await this.choices();
+  /**
+   * @param strength 0 … 1, see {@link decide}; null for an explicit recipe
+   * @param choices of {@link LayerTable.choices}, or the same with measured losses
+   */
+  decisions(choices: readonly LayerChoices[], strength: number | null): Decision[] {
     return strength === null
       ? decideExplicit(choices)
       : decide(choices, objectiveOf(this.#recipe.target), strength);
+  }
+
+  /** The layers that may be treated, and the model with their weights as inputs. */
+  async probe(): Promise<Probe> {
+    const layers: Probed[] = [];
+    const sites: LayerSite[] = [];
+    const choices = await this.choices();
+    for (const [i, layer] of this.#layers.entries()) {
+      if (choices[i]!.candidates.length < 2) continue;
+      sites.push(siteOf(layer));
+      const load = async () => (await readWeight(layer)) as LayerWeight;
+      layers.push({ choices: choices[i]!, facts: factsOf(layer), load });
+    }
+    return {
+      layers,
+      ...probeModel(
+        this.#model,
+        sites,
+        layers.map(({ facts }) => facts),
+      ),
+    };
   }
 
   /** Carries out one decision. Reads that layer's weight and nothing else of the model. */

@@ -73,7 +73,7 @@ export async function runCompression(job: CompressionJob, host: JobHost): Promis
   const lossless = await steps.run("simplify", 0.04, () => simplifyUpload(bench, blobs));
   const calibration = await steps.run("calibrate", 0.1, () => calibrate(job, bench, host));
   const table = lazy(async () => LayerTable.of(await bench.base(calibration.base), job.recipe));
-  const allocation = await allocate({ job, upload, calibration, table, bench, host, steps });
+  const allocation = await allocate({ job, upload, calibration, table, bench, host, blobs, steps });
   const results = await steps.run("compress", 0.6, () =>
     compressLayers({ job, decisions: allocation.decisions, table, blobs, host }),
   );
