@@ -56,6 +56,10 @@ export async function startServer({ port, state }: LocalServerOptions): Promise<
     child.once("exit", () => resolve());
   });
   const stop = () => end(child, ended);
+  // Also where this process ends by an error that nobody catches.
+  const abandon = () => signalGroup(child, "SIGKILL");
+  process.once("exit", abandon);
+  void ended.then(() => process.removeListener("exit", abandon));
   const url = `http://${HOST}:${at}`;
   try {
     await ready(url, ended);
