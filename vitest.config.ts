@@ -1,6 +1,11 @@
+import { fileURLToPath } from "node:url";
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-pool-workers";
 import { defineConfig } from "vitest/config";
 import { RECOGNISER } from "./test/runtime/same-bits.ts";
+
+const ORT_WASM = "onnxruntime-web/dist/ort-wasm-simd-threaded.wasm";
+
+const fileOf = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
 /**
  * Two projects: `*.workerd.test.ts` run inside workerd with real D1, R2, Queues and Workflows; every other
@@ -24,13 +29,25 @@ export default defineConfig({
           cloudflareTest(async () => ({
             wrangler: { configPath: "./wrangler.toml" },
             miniflare: {
-              bindings: { TEST_MIGRATIONS: await readD1Migrations("./migrations") },
-              dataBlobBindings: { OCR_RECOGNISER: RECOGNISER },
+              bindings: {
+                TEST_MIGRATIONS: await readD1Migrations("./migrations"),
+                MAX_BODY_BYTES: "20000000",
+              },
+              dataBlobBindings: {
+                OCR_RECOGNISER: RECOGNISER,
+                ORT_WASM: fileOf(`./node_modules/${ORT_WASM}`),
+              },
             },
           })),
         ],
+        resolve: {
+          alias: { "onnxruntime-web/ort-wasm-simd-threaded.wasm": fileOf("./test/runtime/ort-wasm.ts") },
+        },
         test: {
           name: "workerd",
+          // One isolate for all files: a new one takes seconds to load the Worker. Tests keep to accounts of their own.
+          isolate: false,
+          maxWorkers: 1,
           include: ["test/**/*.workerd.test.ts"],
           testTimeout: 60_000,
         },
