@@ -37,9 +37,6 @@ async function demo(path: string, flags: Flags): Promise<void> {
 
   say("Starting the API on its local runtime …");
   const server = await startServer({ port: 0, state: join(ROOT, ".wrangler/demo") });
-  const interrupted = () => void server.stop().then(() => process.exit(130));
-  process.once("SIGINT", interrupted);
-  process.once("SIGTERM", interrupted);
   const receiver = await startReceiver();
   try {
     const hone = new Hone({ apiKey: server.key, baseUrl: server.url });
@@ -81,8 +78,6 @@ async function demo(path: string, flags: Flags): Promise<void> {
       `\nDone in ${since(began)}. In ${flags.out}/: artifact.onnx, report.html, report.json, plan.json, plan.svg`,
     );
   } finally {
-    process.removeListener("SIGINT", interrupted);
-    process.removeListener("SIGTERM", interrupted);
     receiver.close();
     await server.stop();
   }
@@ -156,6 +151,8 @@ const program = new Command("demo")
   .option("--out <folder>", "where the results go", "out")
   .action(demo);
 
+// The runtime ends with this process.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
 try {
   await program.parseAsync();
 } catch (error) {

@@ -1,6 +1,7 @@
 import type { CalibrationResource, ModelResource } from "../../schemas/resources.ts";
 import { List, type ListOptions } from "./pages.ts";
 import type { RequestOptions, Transport } from "./transport.ts";
+import { uploadInParts } from "./upload-parts.ts";
 
 /** Bytes to upload. In Node, `await fs.openAsBlob(path)` streams a file without reading it into memory. */
 export type Upload = Uint8Array | ArrayBuffer | Blob | ReadableStream<Uint8Array>;
@@ -21,11 +22,14 @@ export class Models {
   }
 
   /**
-   * Uploads an ONNX file, or a .zip or .tar of a model and its external data.
+   * Uploads an ONNX file, or a .zip or .tar of a model and its external data. Large bytes and blobs go in parts
+   * (`maxBodyBytes`); a stream cannot be tried again and has to stay below the server's limit.
    * @throws ValidationError that says what is wrong with the file.
    */
   upload(model: Upload, options: UploadOptions = {}): Promise<ModelResource> {
-    return this.transport.json(upload("/v1/models", model, options));
+    const file = model instanceof ArrayBuffer ? new Uint8Array(model) : model;
+    if (isLarge(file, this.transport.maxBodyBytes)) return uploadInParts(this.transport, file, options);
+    return this.transport.json(upload("/v1/models", file, options));
   }
 
   get(id: string, options?: RequestOptions): Promise<ModelResource> {
@@ -64,6 +68,11 @@ export class Calibrations {
   async delete(id: string, options?: RequestOptions): Promise<void> {
     await this.transport.request({ method: "DELETE", path: `/v1/calibrations/${segment(id)}`, ...options });
   }
+}
+
+function isLarge(file: Upload, limit: number): file is Blob | Uint8Array<ArrayBuffer> {
+  if (file instanceof Blob) return file.size > limit;
+  return file instanceof Uint8Array && file.byteLength > limit;
 }
 
 function upload(path: string, body: Upload, { name, ...options }: UploadOptions) {

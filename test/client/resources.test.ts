@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { ConnectionError, NotFoundError, TimeoutError } from "../../src/client/errors.ts";
 import { Hone } from "../../src/client/hone.ts";
 import { WebhookSignatureError, webhooks } from "../../src/client/webhooks.ts";
-import { type Answer, client, json, NOW, problem } from "./fake-server.ts";
+import { type Answer, client, json, NOW, problem, type Seen } from "./fake-server.ts";
 
 const FAST = { interval: { first: 1, longest: 2 } };
 
@@ -37,6 +37,45 @@ describe("lists", () => {
     const { hone, seen } = client(pages);
     for await (const _item of hone.models.list()) expect(seen.length).toBeLessThan(3);
     expect(seen.length).toBeLessThan(3);
+  });
+});
+
+describe("uploads of more than maxBodyBytes go in parts", () => {
+  const BYTES = 1001;
+  const PART = 400;
+  const LIMIT = { maxBodyBytes: 1000 };
+  const upload = json({ id: "upl_1", object: "upload", part_bytes: PART, parts: 3, bytes: BYTES });
+  const server = (put: () => Response) => (seen: Seen) => {
+    if (seen.method === "PUT") return put();
+    if (seen.method === "DELETE") return new Response(null, { status: 204 });
+    return seen.path.endsWith("/complete") ? json({ id: "mdl_1" }) : upload.clone();
+  };
+
+  test.each([
+    ["bytes", () => new Uint8Array(BYTES)],
+    ["a blob", () => new Blob([new Uint8Array(BYTES)])],
+  ])("%s", async (_, file) => {
+    const { hone, seen } = client([server(() => new Response(null, { status: 204 }))], LIMIT);
+    expect(await hone.models.upload(file(), { name: "big" })).toEqual({ id: "mdl_1" });
+    expect(JSON.parse(seen[0]!.body)).toEqual({ bytes: BYTES, name: "big" });
+    const parts = seen.filter(({ method }) => method === "PUT");
+    const sizes = Object.fromEntries(parts.map(({ path, body }) => [path.split("/").at(-1), body.length]));
+    expect(sizes).toEqual({ 1: PART, 2: PART, 3: BYTES - 2 * PART });
+    expect(seen.at(-1)!.path).toBe("/v1/uploads/upl_1/complete");
+  });
+
+  test("a part that breaks is sent again; the others are not", async () => {
+    let broken = 0;
+    const put = () => (broken++ === 0 ? problem(503, "later", {}, NOW) : new Response(null, { status: 204 }));
+    const { hone, seen } = client([server(put)], LIMIT);
+    await hone.models.upload(new Uint8Array(BYTES));
+    expect(seen.filter(({ method }) => method === "PUT")).toHaveLength(4);
+  });
+
+  test("a part that is refused gives the upload up, with its error", async () => {
+    const { hone, seen } = client([server(() => problem(409, "completed"))], LIMIT);
+    await expect(hone.models.upload(new Uint8Array(BYTES))).rejects.toThrow("completed");
+    expect(seen.at(-1)).toMatchObject({ method: "DELETE", path: "/v1/uploads/upl_1" });
   });
 });
 

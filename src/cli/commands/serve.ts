@@ -22,7 +22,10 @@ async function serve(port: number, state: string): Promise<void> {
   });
   const { startServer } = await import("../server.ts");
   process.stderr.write("Starting the API …\n");
-  const server = await startServer({ port, state });
+  const starting = startServer({ port, state });
+  const server = await Promise.race([starting, asked]);
+  // The runtime ends with this process.
+  if (server === "asked") process.exit(130);
   process.stdout.write(
     [
       `Hone API      ${server.url}`,
