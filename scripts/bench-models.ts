@@ -1,0 +1,80 @@
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { realModels } from "../test/models/registry.ts";
+import type { Row } from "./bench-models/one.ts";
+import { markdownTable, writeSection } from "./benchmarks-file.ts";
+
+/**
+ * Every real model under a few recipes, through the whole pipeline, each run in a process of its own. Calibrated on
+ * natural inputs, measured on others: fidelity, and accuracy over the 10,000 test digits where there are labels.
+ * Writes its table into BENCHMARKS.md. `npm run bench:models -- lenet-5 gru-mnist` measures only those and prints.
+ */
+const RECIPES: readonly (readonly [string, object])[] = [
+  ["lossless", { methods: [] }],
+  ["default", {}],
+  ["50% sparse", { sparsity: { ratio: 0.5 } }],
+  ["5 bases", { kernel_sharing: { bases: 5 } }],
+];
+const HOUR = 3_600_000;
+
+const chosen = process.argv.slice(2);
+const run = promisify(execFile);
+const rows: string[][] = [];
+for (const model of realModels) {
+  if (model.missing || (chosen.length > 0 && !chosen.includes(model.name))) continue;
+  for (const [label, recipe] of RECIPES) {
+    const args = [join(import.meta.dirname, "bench-models/one.ts"), model.name, JSON.stringify(recipe)];
+    const { stdout } = await run(process.execPath, args, { timeout: HOUR, maxBuffer: 2 ** 26 });
+    rows.push([model.name, label, ...cells(JSON.parse(stdout) as Row)]);
+    console.error(rows.at(-1)!.join(" | "));
+  }
+}
+const table = markdownTable(
+  [
+    "model",
+    "recipe",
+    "bytes",
+    "size",
+    "gzip size",
+    "non-zero",
+    "MACs",
+    "latency",
+    "R²",
+    "accuracy",
+    "s",
+    "peak MB",
+  ],
+  rows,
+);
+if (chosen.length > 0) process.stdout.write(`${table}\n`);
+else {
+  await writeSection(
+    "models",
+    `## Models
+
+Written by \`npm run bench:models\`. Size, gzip size, non-zero weights, MACs and latency (onnxruntime-web, one thread, medians of
+interleaved runs) are the artifact's over the upload's. R² is the least of any output on natural inputs that calibration did not see;
+accuracy is top-1 over the 10,000 MNIST test digits, upload → artifact, calibrated on 256 training digits. Seconds and peak resident
+memory are those of the whole compression. Every artifact was loaded by onnxruntime-web and onnxruntime-node.
+
+${table}`,
+  );
+}
+
+function cells(row: Row): string[] {
+  const ratio = (pair: readonly [number, number] | null) =>
+    pair ? `${(pair[1] / pair[0]).toFixed(3)}×` : "–";
+  return [
+    `${row.bytes[0]} → ${row.bytes[1]}`,
+    ratio(row.bytes),
+    ratio(row.gzip),
+    ratio(row.nonzero),
+    ratio(row.macs),
+    ratio(row.latency),
+    row.r2 === null ? "–" : row.r2.toFixed(4),
+    row.accuracy ? row.accuracy.map((share) => `${(100 * share).toFixed(2)}%`).join(" → ") : "–",
+    row.seconds.toFixed(1),
+    row.peakMegabytes.toFixed(0),
+  ];
+}

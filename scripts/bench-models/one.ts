@@ -1,0 +1,109 @@
+import { gzipSync } from "node:zlib";
+import { InferenceSession } from "onnxruntime-node";
+import type { Report } from "../../schemas/report.ts";
+import { LocalHost } from "../../src/cli/local-host.ts";
+import { compareWith } from "../../src/evaluate/evaluate.ts";
+import { makeReference } from "../../src/evaluate/reference.ts";
+import { runCompression } from "../../src/jobs/pipeline.ts";
+import { readModel } from "../../src/onnx/read.ts";
+import { bytesSource } from "../../src/onnx/source.ts";
+import type { Feeds } from "../../src/runtime/runtime.ts";
+import { type RealModel, realModel } from "../../test/models/registry.ts";
+import { sampleFile } from "./sample-file.ts";
+
+/** What is measured of one model under one recipe, in a process of its own. */
+export interface Row {
+  readonly bytes: readonly [number, number];
+  readonly gzip: readonly [number, number];
+  readonly nonzero: readonly [number, number];
+  readonly macs: readonly [number, number] | null;
+  readonly latency: readonly [number, number] | null;
+  /** Least R² of any output on natural inputs that calibration has not seen. */
+  readonly r2: number | null;
+  readonly accuracy: readonly [number, number] | null;
+  readonly seconds: number;
+  readonly peakMegabytes: number;
+  readonly warnings: readonly string[];
+}
+
+/** Natural samples, and as many others to measure on. */
+const SAMPLES = 4;
+const TRAIN_DIGITS = 256;
+const TEST_DIGITS = 10_000;
+const BATCH = 500;
+
+const [name = "", recipe = "{}"] = process.argv.slice(2);
+const model = realModel(name);
+const bytes = await model.bytes();
+const samples = await sets(model);
+const host = await LocalHost.create(() => {});
+try {
+  host.blobs.mount("model", bytesSource(bytes));
+  host.blobs.mount("samples", bytesSource(samples.calibration));
+  const start = performance.now();
+  const job = {
+    prefix: "bench/",
+    model: { key: "model", external: {} },
+    recipe: JSON.parse(recipe),
+    calibration: { key: "samples", format: "safetensors" as const },
+    mix: null,
+    plan: {},
+  };
+  const outcome = await runCompression(job, host);
+  const seconds = (performance.now() - start) / 1000;
+  const peakMegabytes = process.resourceUsage().maxRSS / 1024;
+  const artifact = await all(outcome.artifact.key);
+  const report = JSON.parse(new TextDecoder().decode(await all(outcome.report.key))) as Report;
+  // Stock ONNX Runtime outside of WASM has to load it too.
+  await (await InferenceSession.create(artifact)).release();
+  const runtime = await host.runtime();
+  const reference = await makeReference({
+    runtime,
+    model: await readModel(bytesSource(bytes)),
+    bytes,
+    calibration: { bytes: samples.unseen, format: "safetensors" },
+  });
+  const { fidelity, accuracy } = await compareWith(reference, runtime, artifact);
+  const row: Row = {
+    bytes: [bytes.byteLength, artifact.byteLength],
+    gzip: [gzipSync(bytes).byteLength, gzipSync(artifact).byteLength],
+    nonzero: [report.parameters.nonzero.original, report.parameters.nonzero.compressed],
+    macs: report.macs && [report.macs.original, report.macs.compressed],
+    latency: report.latency_ms && [report.latency_ms.original, report.latency_ms.compressed],
+    r2: fidelity.min_r2,
+    accuracy: accuracy && [accuracy.original, accuracy.compressed],
+    seconds,
+    peakMegabytes,
+    warnings: report.warnings,
+  };
+  process.stdout.write(JSON.stringify(row));
+} finally {
+  await host.dispose();
+}
+
+async function all(key: string): Promise<Uint8Array> {
+  const source = await host.blobs.open(key);
+  return source.read(0, source.size);
+}
+
+/** Samples to calibrate with, and others to measure on: training and test digits where the model has labels. */
+async function sets({
+  labelled,
+  samples: natural,
+}: RealModel): Promise<{ calibration: Uint8Array; unseen: Uint8Array }> {
+  if (labelled) {
+    const train = await labelled.train(0, TRAIN_DIGITS);
+    const starts = Array.from({ length: TEST_DIGITS / BATCH }, (_, i) => i * BATCH);
+    const test = await Promise.all(starts.map((start) => labelled.test(start, BATCH)));
+    return {
+      calibration: sampleFile([train.feeds], [train.labels]),
+      unseen: sampleFile(
+        test.map((set) => set.feeds),
+        test.map((set) => set.labels),
+      ),
+    };
+  }
+  const feeds: readonly Feeds[] = await natural(2 * SAMPLES);
+  const half = Math.ceil(feeds.length / 2);
+  return { calibration: sampleFile(feeds.slice(0, half), null), unseen: sampleFile(feeds.slice(half), null) };
+}
