@@ -1,11 +1,11 @@
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-pool-workers";
 import { defineConfig } from "vitest/config";
 import { RECOGNISER } from "./test/runtime/same-bits.ts";
 
 const ORT_WASM = "onnxruntime-web/dist/ort-wasm-simd-threaded.wasm";
 
-const fileOf = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+const fileOf = (path: string) => join(import.meta.dirname, path);
 
 /**
  * Two projects: `*.workerd.test.ts` run inside workerd with real D1, R2, Queues and Workflows; every other

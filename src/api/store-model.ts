@@ -5,7 +5,7 @@ import { openArchive } from "../onnx/archive.ts";
 import { inspectModel } from "../onnx/inspect.ts";
 import { readModel } from "../onnx/read.ts";
 import type { ByteSource } from "../onnx/source.ts";
-import { validateModel } from "../onnx/validate.ts";
+import { validateModel, validateSparseTensors } from "../onnx/validate.ts";
 import { newId } from "../store/ids.ts";
 import { type ModelFile, type ModelRow, splitModel } from "../store/models.ts";
 import { contentKey, layersKey } from "../store/object-keys.ts";
@@ -28,6 +28,7 @@ export async function storeModel(
   const external = new UsedFiles(archive.external);
   const model = await readModel(main, { external });
   validateModel(model);
+  await validateSparseTensors(model);
   const summary = await inspectModel(model);
   const id = newId("mdl", now);
   const files: ModelFile[] = [];

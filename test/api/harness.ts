@@ -1,6 +1,7 @@
 import { applyD1Migrations, env } from "cloudflare:test";
 import { exports } from "cloudflare:workers";
-import type { Problem } from "../../schemas/resources.ts";
+import { expect, vi } from "vitest";
+import type { CompressionResource, Problem } from "../../schemas/resources.ts";
 import { newId } from "../../src/store/ids.ts";
 import { insertKeySql, newKey } from "../../src/store/keys.ts";
 import { tinyModel } from "../onnx/bytes.ts";
@@ -17,6 +18,21 @@ export interface Account {
 }
 
 const ORIGIN = "https://hone.test";
+
+/** Addresses outside: nothing in a test reaches the network. A host that no test has taken is out of reach. */
+const receivers = new Map<string, (request: Request) => Response | Promise<Response>>();
+
+vi.stubGlobal("fetch", async (input: RequestInfo, init?: RequestInit) => {
+  const request = new Request(input, init);
+  const receive = receivers.get(new URL(request.url).host);
+  if (!receive) throw new TypeError(`nobody listens at ${request.url}`);
+  return receive(request);
+});
+
+/** Listens at `https://<host>/` until the end of the tests. */
+export function listen(host: string, receive: (request: Request) => Response | Promise<Response>): void {
+  receivers.set(host, receive);
+}
 
 /** A request without a key. */
 export function request(path: string, init?: RequestInit): Promise<Response> {
@@ -78,4 +94,21 @@ export async function newModel(account: Account, bytes: Uint8Array = tinyModel):
 export async function objectsOf(account: Account): Promise<string[]> {
   const { objects } = await env.OBJECTS.list({ prefix: `accounts/${account.id}/` });
   return objects.map(({ key }) => key.slice(`accounts/${account.id}/`.length));
+}
+
+/** Starts a job. */
+export async function newJob(account: Account, request: object): Promise<CompressionResource> {
+  return jsonOf(await account.post("/v1/compressions", request));
+}
+
+/** Looks at a job until it has ended. */
+export async function ended(account: Account, id: string): Promise<CompressionResource> {
+  return vi.waitFor(
+    async () => {
+      const job = await jsonOf<CompressionResource>(await account.fetch(`/v1/compressions/${id}`));
+      expect(job.finished_at).not.toBeNull();
+      return job;
+    },
+    { timeout: 50_000, interval: 50 },
+  );
 }
