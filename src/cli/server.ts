@@ -56,10 +56,6 @@ export async function startServer({ port, state }: LocalServerOptions): Promise<
     child.once("exit", () => resolve());
   });
   const stop = () => end(child, ended);
-  // Also where this process ends by an error that nobody catches.
-  const abandon = () => signalGroup(child, "SIGKILL");
-  process.once("exit", abandon);
-  void ended.then(() => process.removeListener("exit", abandon));
   const url = `http://${HOST}:${at}`;
   try {
     await ready(url, ended);
@@ -86,7 +82,7 @@ async function prepare(state: string): Promise<string> {
 
 /** Node, with what wrangler reads of the environment. */
 function node(state: string, args: string[]): ChildProcess {
-  return spawn(process.execPath, args, {
+  const child = spawn(process.execPath, args, {
     cwd: ROOT,
     // A group of its own: wrangler starts children, and ending the group ends them all.
     detached: process.platform !== "win32",
@@ -102,6 +98,11 @@ function node(state: string, args: string[]): ChildProcess {
       NO_COLOR: "1",
     },
   });
+  // Ends with this process, also where that ends by an error that nobody catches.
+  const abandon = () => signalGroup(child, "SIGKILL");
+  process.once("exit", abandon);
+  child.once("exit", () => process.removeListener("exit", abandon));
+  return child;
 }
 
 /** Runs a script to its end. */
