@@ -1,0 +1,121 @@
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex } from "@noble/hashes/utils.js";
+import { beforeAll, describe, expect, test } from "vitest";
+import { Plan } from "../../schemas/plan.ts";
+import { Report } from "../../schemas/report.ts";
+import { type CompressionResource, CompressionResource as Resource } from "../../schemas/resources.ts";
+import { tinyModel } from "../onnx/bytes.ts";
+import {
+  type Account,
+  ended,
+  jsonOf,
+  newAccount,
+  newJob,
+  newModel,
+  objectsOf,
+  problemOf,
+} from "./harness.ts";
+
+const MIX = [
+  { accelerator: "tpu-v3", count: 2 },
+  { accelerator: "tpu-v2", count: 2 },
+];
+
+let account: Account;
+let job: CompressionResource;
+
+beforeAll(async () => {
+  account = await newAccount();
+  const model = await newModel(account);
+  const { id } = await newJob(account, { model, mix: MIX, metadata: { build: "7" } });
+  job = await ended(account, id);
+}, 60_000);
+
+describe("a compression", () => {
+  test("succeeds, with its times, its progress and the caller's metadata", () => {
+    expect(Resource.parse(job)).toMatchObject({ status: "succeeded", progress: 1, error: null });
+    expect(job.metadata).toEqual({ build: "7" });
+    expect(job.artifact!.bytes).toBeLessThanOrEqual(tinyModel.byteLength);
+  });
+
+  test("keeps its artifact, report and plan, and nothing else that it wrote", async () => {
+    const kept = (await objectsOf(account)).filter((key) => key.includes(job.id));
+    expect(kept.map((key) => key.split("/").at(-1)).sort()).toEqual([
+      "artifact.onnx",
+      "plan.json",
+      "report.json",
+    ]);
+  });
+
+  test("gives its artifact whole, in parts and not again", async () => {
+    const url = `/v1/compressions/${job.id}/artifact`;
+    const whole = await account.fetch(url);
+    const bytes = new Uint8Array(await whole.arrayBuffer());
+    const etag = whole.headers.get("etag")!;
+    expect(bytes.byteLength).toBe(job.artifact!.bytes);
+    expect(bytesToHex(sha256(bytes))).toBe(job.artifact!.sha256);
+
+    const part = await account.fetch(url, { headers: { range: "bytes=3-9" } });
+    expect([part.status, part.headers.get("content-range")]).toEqual([206, `bytes 3-9/${bytes.length}`]);
+    expect(new Uint8Array(await part.arrayBuffer())).toEqual(bytes.slice(3, 10));
+    expect((await account.fetch(url, { headers: { "if-none-match": etag } })).status).toBe(304);
+    expect((await account.fetch(url, { headers: { range: "bytes=99999-" } })).status).toBe(416);
+  });
+
+  test("gives a report that was measured, as JSON and as a page, and a plan", async () => {
+    const report = Report.parse(await jsonOf(await account.fetch(`/v1/compressions/${job.id}/report`)));
+    expect(report.artifact.sha256).toBe(job.artifact!.sha256);
+    expect(report.bytes).toEqual({ original: tinyModel.byteLength, compressed: job.artifact!.bytes });
+    expect(report.fidelity!.min_r2).toBeGreaterThanOrEqual(0.99);
+    expect(report.engine.runtime).toContain("workerd");
+    const page = await account.fetch(`/v1/compressions/${job.id}/report`, {
+      headers: { accept: "text/html" },
+    });
+    expect(page.headers.get("content-type")).toContain("text/html");
+    const plan = Plan.parse(await jsonOf(await account.fetch(`/v1/compressions/${job.id}/plan`)));
+    for (const baseline of Object.values(plan.baselines)) {
+      if (baseline.fits) expect(plan.step_time_s).toBeLessThanOrEqual(baseline.step_time_s);
+    }
+  });
+
+  test("of the same model and recipe gives the same bytes", async () => {
+    const again = await ended(account, (await newJob(account, { model: job.model, mix: MIX })).id);
+    expect(again.artifact!.sha256).toBe(job.artifact!.sha256);
+  });
+
+  test("that has ended cannot be canceled, but deleted with all that it left", async () => {
+    const other = await ended(account, (await newJob(account, { model: job.model })).id);
+    const cancel = await account.post(`/v1/compressions/${other.id}/cancel`, {});
+    expect((await problemOf(cancel)).status).toBe(409);
+    expect((await account.fetch(`/v1/compressions/${other.id}`, { method: "DELETE" })).status).toBe(204);
+    expect((await objectsOf(account)).filter((key) => key.includes(other.id))).toEqual([]);
+  });
+});
+
+describe("a compression that cannot succeed", () => {
+  test.each([
+    ["recipe_unsupported", { methods: ["quantization"] }],
+    ["recipe_unknown_layer", { layers: { "no such layer": { skip: true } } }],
+    ["target_unreachable", { target: { max_bytes: 1 } }],
+  ])("fails with %s and leaves nothing behind", async (code, recipe) => {
+    const { id } = await newJob(account, { model: job.model, recipe });
+    const failed = await ended(account, id);
+    expect(failed).toMatchObject({ status: "failed", artifact: null, error: { code } });
+    expect(failed.error!.message.length).toBeGreaterThan(20);
+    expect((await objectsOf(account)).filter((key) => key.includes(id))).toEqual([]);
+    expect((await problemOf(await account.fetch(`/v1/compressions/${id}/artifact`))).status).toBe(409);
+  });
+});
+
+describe("canceling", () => {
+  test("stops a job, frees what it wrote, and may be repeated", async () => {
+    const { id } = await newJob(account, { model: job.model });
+    const canceled = await jsonOf<CompressionResource>(
+      await account.post(`/v1/compressions/${id}/cancel`, {}),
+    );
+    expect(canceled.status).toBe("canceled");
+    expect((await account.post(`/v1/compressions/${id}/cancel`, {})).status).toBe(200);
+    expect((await objectsOf(account)).filter((key) => key.includes(id))).toEqual([]);
+    expect((await ended(account, id)).status).toBe("canceled");
+  });
+});
