@@ -95,8 +95,10 @@ async function best(context: Context, table: LayerTable): Promise<Found> {
   const found: Found[] = [];
   let missed: TargetUnreachableError | undefined;
   const measured = await measuredChoices(context, table);
+  const byWeights =
+    measured === null ? () => table.unconditional() : async () => (await measured()).map(withoutLosses);
   for (const [name, choices] of [
-    ["by weights", table.choices],
+    ["by weights", byWeights],
     ["by outputs", measured],
   ] as const) {
     if (choices === null) continue;
@@ -109,6 +111,11 @@ async function best(context: Context, table: LayerTable): Promise<Found> {
   }
   if (found.length === 0) throw missed!;
   return found.reduce((a, b) => (better(b, a, context.job) ? b : a));
+}
+
+/** The same candidates: a layer that the samples were found not to use stays as it is in either search. */
+function withoutLosses({ losses: _losses, influence: _influence, ...choices }: LayerChoices): LayerChoices {
+  return choices;
 }
 
 /** Under a limit on size, MACs or latency the better fidelity wins, otherwise the smaller file. */

@@ -16,6 +16,8 @@ import { inferDefaultShapes } from "../onnx/shapes/defaults.ts";
 import { readTensor } from "../onnx/tensor.ts";
 import { lazy } from "./workbench.ts";
 
+const UNREACHED = "it is part of a branch or loop, and whether the samples reach it could not be found out";
+
 /** What is needed to try single changes on a running model. */
 export interface Probe {
   readonly layers: readonly Probed[];
@@ -61,6 +63,19 @@ export class LayerTable {
     return strength === null
       ? decideExplicit(choices)
       : decide(choices, objectiveOf(this.#recipe.target), strength);
+  }
+
+  /**
+   * The choices where no layer could be probed: those in the bodies of If, Loop and Scan stay as they are, because
+   * nobody knows whether the samples ever reach them.
+   */
+  async unconditional(): Promise<LayerChoices[]> {
+    const choices = await this.choices();
+    return choices.map((choice, i) =>
+      this.#layers[i]!.uses.every(({ path }) => path.length === 0)
+        ? choice
+        : { ...choice, candidates: choice.candidates.slice(0, 1), reason: UNREACHED },
+    );
   }
 
   /** The layers that may be treated, and the model with their weights as inputs. */

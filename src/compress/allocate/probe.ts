@@ -1,3 +1,4 @@
+import type { FloatArray } from "../../kernels/reference/matmul.ts";
 import { freshNames, mapGraphs, nodeOf } from "../../onnx/edit.ts";
 import type { Graph, Model, ValueInfo } from "../../onnx/model.ts";
 import type { TensorValue } from "../../onnx/tensor-value.ts";
@@ -17,8 +18,7 @@ export interface Probed {
 
 /** Errors near which candidates are tried, for each method. */
 const LEVELS = [0.002, 0.01, 0.05];
-/** A layer's least loss per error, so that one that seems to do nothing is not taken for free. */
-const LEAST_LOSS = 1e-7;
+const UNUSED = "the samples never use it, so that the effect of a change cannot be measured";
 
 /**
  * The model with the layers' weights as inputs, so that one session tries any number of changes, a run each.
@@ -55,6 +55,9 @@ export function probeModel(
  * estimates the loss of all its candidates: error times a factor that is interpolated between
  * the tried ones of the same method.
  *
+ * A layer whose probes change nothing at all is not exercised by the samples (the other branch of an If), so that
+ * nothing can be said of it: it stays as it is.
+ *
  * @param loss runs the model with this weight in the layer's place and answers the largest 1 − R² of any output
  * @param maxRuns layers are tried from the largest down while runs last; the others get the factor under which
  *   three quarters of the tried ones lie
@@ -72,6 +75,7 @@ export async function withMeasuredLosses(
   const factors: number[] = [];
   const rest: number[] = [];
   let runs = 0;
+  let unchanged: number | undefined;
   for (const i of order) {
     const { choices, facts, load } = layers[i]!;
     const tried = probePoints(choices.candidates);
@@ -81,15 +85,21 @@ export async function withMeasuredLosses(
     }
     runs += tried.length;
     const weight = await load();
+    unchanged ??= await loss(i, tensorValue(weight, weight.values));
     const points: Point[] = [];
+    let used = false;
     for (const candidate of tried) {
       const values = effectiveWeight(facts, weight, candidate.treatment);
-      const data = storedAs(weight.dataType, values);
-      const lost = await loss(i, { dataType: weight.dataType, dims: weight.dims, data });
-      const factor = Math.max(LEAST_LOSS, Number.isFinite(lost) ? lost : 1) / candidate.error;
+      const lost = await loss(i, tensorValue(weight, values));
+      used ||= lost !== unchanged;
+      const factor = Math.max(0, Number.isFinite(lost) ? lost : 1) / candidate.error;
       points.push({ method: candidate.treatment.method, error: candidate.error, factor });
-      factors.push(factor);
     }
+    if (!used) {
+      answers[i] = { ...choices, candidates: [choices.candidates[0]!], reason: UNUSED };
+      continue;
+    }
+    factors.push(...points.map((point) => point.factor));
     answers[i] = {
       ...choices,
       losses: choices.candidates.map((candidate) => candidate.error * factorAt(points, candidate)),
@@ -98,6 +108,10 @@ export async function withMeasuredLosses(
   const typical = factors.sort((a, b) => a - b)[Math.floor(factors.length * 0.75)] ?? 1;
   for (const i of rest) answers[i] = { ...answers[i]!, influence: typical };
   return answers;
+}
+
+function tensorValue({ dataType, dims }: LayerWeight, values: FloatArray): TensorValue {
+  return { dataType, dims, data: storedAs(dataType, values) };
 }
 
 interface Point {
