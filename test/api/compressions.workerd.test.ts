@@ -1,6 +1,6 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
-import { beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test, vi } from "vitest";
 import { Plan } from "../../schemas/plan.ts";
 import { Report } from "../../schemas/report.ts";
 import { type CompressionResource, CompressionResource as Resource } from "../../schemas/resources.ts";
@@ -39,12 +39,11 @@ describe("a compression", () => {
   });
 
   test("keeps its artifact, report and plan, and nothing else that it wrote", async () => {
-    const kept = (await objectsOf(account)).filter((key) => key.includes(job.id));
-    expect(kept.map((key) => key.split("/").at(-1)).sort()).toEqual([
-      "artifact.onnx",
-      "plan.json",
-      "report.json",
-    ]);
+    await vi.waitFor(async () => {
+      const kept = (await objectsOf(account)).filter((key) => key.includes(job.id));
+      const names = kept.map((key) => key.split("/").at(-1)).sort();
+      expect(names).toEqual(["artifact.onnx", "plan.json", "report.json"]);
+    });
   });
 
   test("gives its artifact whole, in parts and not again", async () => {
@@ -102,7 +101,9 @@ describe("a compression that cannot succeed", () => {
     const failed = await ended(account, id);
     expect(failed).toMatchObject({ status: "failed", artifact: null, error: { code } });
     expect(failed.error!.message.length).toBeGreaterThan(20);
-    expect((await objectsOf(account)).filter((key) => key.includes(id))).toEqual([]);
+    await vi.waitFor(async () => {
+      expect((await objectsOf(account)).filter((key) => key.includes(id))).toEqual([]);
+    });
     expect((await problemOf(await account.fetch(`/v1/compressions/${id}/artifact`))).status).toBe(409);
   });
 });
