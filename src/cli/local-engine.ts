@@ -1,6 +1,7 @@
 import type { Plan } from "../../schemas/plan.ts";
 import type { Report } from "../../schemas/report.ts";
-import { type CompressionJob, runCompression } from "../jobs/pipeline.ts";
+import type { CompressionJob } from "../jobs/job.ts";
+import { runCompression } from "../jobs/pipeline.ts";
 import { inspectModel } from "../onnx/inspect.ts";
 import { readModel } from "../onnx/read.ts";
 import type { ByteSource } from "../onnx/source.ts";

@@ -3,7 +3,7 @@ import { rmSync } from "node:fs";
 import { mkdtemp, open, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Blobs, JobHost, Json } from "../jobs/pipeline.ts";
+import type { Blobs, JobHost, Json } from "../jobs/job.ts";
 import type { ByteSource } from "../onnx/source.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import type { Runtime } from "../runtime/runtime.ts";

@@ -4,8 +4,8 @@ import { encodeModel } from "../onnx/write.ts";
 import type { LayerResults } from "./compress-layers.ts";
 import { digestOf } from "./digest.ts";
 import type { UploadFacts } from "./inspect-upload.ts";
+import type { Blobs, CompressionJob } from "./job.ts";
 import type { LayerTable } from "./layer-table.ts";
-import type { Blobs, CompressionJob } from "./pipeline.ts";
 import type { Workbench } from "./workbench.ts";
 
 export type ArtifactFacts = {

@@ -4,7 +4,7 @@ import { UnsupportedInputError } from "../evaluate/input-spec.ts";
 import { SyntheticInputError } from "../evaluate/synthetic.ts";
 import { modelBytes } from "../onnx/write.ts";
 import { RuntimeLoadError, RuntimeRunError } from "../runtime/errors.ts";
-import type { CompressionJob, JobHost } from "./pipeline.ts";
+import type { CompressionJob, JobHost } from "./job.ts";
 import type { Workbench } from "./workbench.ts";
 
 /** Whether the upload can be run here, and which model the methods start from. */

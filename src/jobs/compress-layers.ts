@@ -1,7 +1,7 @@
 import { encodeResult } from "../compress/result-file.ts";
 import type { Decision } from "../compress/treatment.ts";
+import type { Blobs, CompressionJob, JobHost } from "./job.ts";
 import type { LayerTable } from "./layer-table.ts";
-import type { Blobs, CompressionJob, JobHost } from "./pipeline.ts";
 
 /** Where the layers' results lie, in the order of the layers. */
 export type LayerResults = { readonly keys: readonly string[] };

@@ -1,5 +1,5 @@
 import type { ByteSource } from "../onnx/source.ts";
-import type { Blobs } from "./pipeline.ts";
+import type { Blobs } from "./job.ts";
 
 /** A host's blobs that count the bytes going through them. */
 export class CountedBlobs implements Blobs {

@@ -3,7 +3,7 @@ import { compareWith, latencyOf } from "../evaluate/evaluate.ts";
 import { modelBytes } from "../onnx/write.ts";
 import type { ArtifactFacts } from "./assemble-artifact.ts";
 import type { CalibrationFacts } from "./calibrate.ts";
-import type { Blobs, JobHost } from "./pipeline.ts";
+import type { Blobs, JobHost } from "./job.ts";
 import type { Workbench } from "./workbench.ts";
 
 export type Evaluation = {

@@ -1,7 +1,7 @@
 import { inspectModel } from "../onnx/inspect.ts";
 import { validateSparseTensors } from "../onnx/validate.ts";
 import { digestOf } from "./digest.ts";
-import type { Blobs, CompressionJob } from "./pipeline.ts";
+import type { Blobs, CompressionJob } from "./job.ts";
 import { readStored } from "./workbench.ts";
 
 /** What a job has to know of its upload. */

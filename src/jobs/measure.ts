@@ -5,7 +5,7 @@ import { compareWith, latencyOf } from "../evaluate/evaluate.ts";
 import { inspectModel } from "../onnx/inspect.ts";
 import type { Model } from "../onnx/model.ts";
 import { encodeModel, modelBytes } from "../onnx/write.ts";
-import type { JobHost } from "./pipeline.ts";
+import type { JobHost } from "./job.ts";
 import type { Workbench } from "./workbench.ts";
 
 /** Milliseconds that one latency measurement of a search may take. */

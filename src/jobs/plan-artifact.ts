@@ -2,7 +2,7 @@ import { networkForModel } from "../partition/network.ts";
 import { planNetwork } from "../partition/plan.ts";
 import type { ArtifactFacts } from "./assemble-artifact.ts";
 import { once } from "./compress-layers.ts";
-import type { Blobs, CompressionJob } from "./pipeline.ts";
+import type { Blobs, CompressionJob } from "./job.ts";
 import { readStored } from "./workbench.ts";
 
 interface Context {

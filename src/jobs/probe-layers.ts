@@ -7,8 +7,8 @@ import { modelBytes } from "../onnx/write.ts";
 import { RuntimeLoadError, RuntimeRunError } from "../runtime/errors.ts";
 import type { Session } from "../runtime/runtime.ts";
 import { once } from "./compress-layers.ts";
+import type { Blobs, CompressionJob, JobHost } from "./job.ts";
 import type { LayerTable, Probe } from "./layer-table.ts";
-import type { Blobs, CompressionJob, JobHost } from "./pipeline.ts";
 import type { Workbench } from "./workbench.ts";
 
 interface Context {

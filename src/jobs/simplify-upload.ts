@@ -1,6 +1,6 @@
 import { simplify } from "../compress/lossless/simplify.ts";
 import { encodeModel } from "../onnx/write.ts";
-import type { Blobs } from "./pipeline.ts";
+import type { Blobs } from "./job.ts";
 import type { Workbench } from "./workbench.ts";
 
 export type LosslessChanges = readonly { readonly pass: string; readonly changes: number }[];

@@ -1,4 +1,4 @@
-import type { JobHost, Json } from "./pipeline.ts";
+import type { JobHost, Json } from "./job.ts";
 
 /** What a step cost, for the report. */
 export interface StepCost {

@@ -4,7 +4,7 @@ import { readModel } from "../onnx/read.ts";
 import type { ByteSource } from "../onnx/source.ts";
 import { inOrder, validateModel } from "../onnx/validate.ts";
 import { modelBytes } from "../onnx/write.ts";
-import type { Blobs, CompressionJob, JobHost } from "./pipeline.ts";
+import type { Blobs, CompressionJob, JobHost } from "./job.ts";
 
 /** Multiply-accumulates that one pass over the samples may take: some seconds in onnxruntime-web on one thread. */
 const PASS_MACS = 24e9;

@@ -5,7 +5,7 @@ import { workerdNow } from "../runtime/workerd-clock.ts";
 import type { Objects } from "../store/objects.ts";
 import type { Store } from "../store/store.ts";
 import { type Failure, failureOf, JobEndedError, JobFailure } from "./failures.ts";
-import type { JobHost, Json } from "./pipeline.ts";
+import type { JobHost, Json } from "./job.ts";
 
 /** For what may pass: a lost isolate, D1 or R2 out of reach. */
 export const DURABLE: WorkflowStepConfig = {

@@ -4,9 +4,10 @@ import type { JobEnd } from "../store/compressions.ts";
 import { jobPrefix } from "../store/object-keys.ts";
 import { Store } from "../store/store.ts";
 import { failureOf, JobEndedError } from "./failures.ts";
+import type { CompressionJob } from "./job.ts";
 import { endJob } from "./lifecycle.ts";
 import { notify } from "./notify.ts";
-import { type CompressionJob, runCompression } from "./pipeline.ts";
+import { runCompression } from "./pipeline.ts";
 import { DURABLE, WorkerHost } from "./worker-host.ts";
 
 /**
