@@ -1,0 +1,62 @@
+import type { Blobs, JobHost } from "../../src/jobs/job.ts";
+import { runCompression } from "../../src/jobs/pipeline.ts";
+import { bytesSource } from "../../src/onnx/source.ts";
+import { browserRuntime } from "../../src/runtime/browser.ts";
+import { recogniserDigest } from "./same-bits.ts";
+
+/** What a page does with the engine: everything in memory, each step once. */
+class PageHost implements JobHost {
+  readonly blobs: Blobs & { bytes: Map<string, Uint8Array> };
+
+  constructor(model: Uint8Array) {
+    const bytes = new Map([["model", model]]);
+    this.blobs = {
+      bytes,
+      async put(key, chunks, size) {
+        const whole = new Uint8Array(size);
+        let at = 0;
+        for await (const chunk of chunks) {
+          whole.set(chunk, at);
+          at += chunk.byteLength;
+        }
+        bytes.set(key, whole);
+      },
+      async open(key) {
+        const stored = bytes.get(key);
+        if (stored === undefined) throw new Error(`nothing is stored under ${key}`);
+        return bytesSource(stored);
+      },
+    };
+  }
+
+  step: JobHost["step"] = (_name, run) => run();
+  report = async () => {};
+  runtime = () => browserRuntime("/ort.wasm");
+  now = async () => performance.now();
+}
+
+async function modelBytes(): Promise<Uint8Array> {
+  return new Uint8Array(await (await fetch("/model.onnx")).arrayBuffer());
+}
+
+/** What the test calls in the page. */
+const page = {
+  async digest(): Promise<string> {
+    const session = await (await browserRuntime("/ort.wasm")).load(await modelBytes());
+    return recogniserDigest(session);
+  },
+  async compress(): Promise<string> {
+    const host = new PageHost(await modelBytes());
+    const job = {
+      prefix: "job/",
+      model: { key: "model", external: {} },
+      recipe: {},
+      calibration: null,
+      mix: null,
+      plan: {},
+    };
+    return (await runCompression(job, host)).artifact.sha256;
+  },
+};
+export type Page = typeof page;
+Object.assign(globalThis, { hone: page });
