@@ -12,6 +12,9 @@ import { contentKey, layersKey } from "../store/object-keys.ts";
 import { chunksOf } from "../store/objects.ts";
 import type { Store } from "../store/store.ts";
 
+/** An isolate has 128 MB; a hostile skeleton grows several times over when it is parsed. */
+const ISOLATE_LIMITS = { skeletonBytes: 16 * 2 ** 20, items: 2_000_000 };
+
 /**
  * Checks an uploaded file and keeps it as a model. Nothing of a file that is refused stays behind.
  * @throws ModelError that says what is wrong with the file
@@ -26,7 +29,7 @@ export async function storeModel(
   const archive = await openArchive(source);
   const { main } = archive;
   const external = new UsedFiles(archive.external);
-  const model = await readModel(main, { external });
+  const model = await readModel(main, { external, limits: ISOLATE_LIMITS });
   validateModel(model);
   await validateSparseTensors(model);
   const summary = await inspectModel(model);
