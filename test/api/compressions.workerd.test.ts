@@ -120,3 +120,46 @@ describe("canceling", () => {
     expect((await ended(account, id)).status).toBe("canceled");
   });
 });
+
+describe("one request for everything", () => {
+  test("holds the answer while Prefer says so, and is the artifact", async () => {
+    const response = await account.upload("/v1/compress?methods=", tinyModel, { prefer: "wait=50" });
+    expect(response.status).toBe(200);
+    expect(response.headers.get("content-location")).toMatch(/^\/v1\/compressions\/cmp_\w+\/artifact$/);
+    const bytes = new Uint8Array(await response.arrayBuffer());
+    expect(bytes.byteLength).toBeLessThanOrEqual(tinyModel.byteLength);
+    expect(bytes.byteLength).toBeGreaterThan(0);
+  });
+
+  test("without Prefer answers 202 with the job", async () => {
+    const response = await account.upload("/v1/compress", tinyModel);
+    expect(response.status).toBe(202);
+    const { id } = await jsonOf<CompressionResource>(response);
+    expect(response.headers.get("location")).toBe(`/v1/compressions/${id}`);
+    expect((await ended(account, id)).status).toBe("succeeded");
+  });
+
+  test("takes a form with a mix beside the model", async () => {
+    const form = new FormData();
+    form.set("model", new File([tinyModel as Uint8Array<ArrayBuffer>], "model.onnx"));
+    form.set("mix", "tpu-v3:2,tpu-v2:2");
+    const { id } = await jsonOf<CompressionResource>(
+      await account.fetch("/v1/compress", { method: "POST", body: form }),
+    );
+    expect((await ended(account, id)).mix).toEqual(MIX);
+  });
+});
+
+describe("events", () => {
+  test("tell the steps in order up to the end, as a stream and as a list alike", async () => {
+    const url = `/v1/compressions/${job.id}/events`;
+    const list = await jsonOf<{ data: { status: string; step: string | null }[] }>(await account.fetch(url));
+    const steps = list.data.flatMap(({ step }) => step ?? []);
+    for (const step of ["inspect", "simplify", "assemble", "evaluate"]) expect(steps).toContain(step);
+    expect(list.data.at(-1)!.status).toBe("succeeded");
+    const stream = await account.fetch(url, { headers: { accept: "text/event-stream" } });
+    expect(stream.headers.get("content-type")).toContain("text/event-stream");
+    const text = await stream.text();
+    expect(text.match(/^data:/gm)).toHaveLength(list.data.length);
+  });
+});
