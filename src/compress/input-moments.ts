@@ -1,0 +1,75 @@
+import type { FloatArray } from "../kernels/reference/matmul.ts";
+
+/**
+ * What was seen of the vectors x that one of a layer's matrices multiplies: their mean and second moments over the
+ * calibration samples, G = mean of x·xᵀ.
+ */
+export interface InputMoments {
+  /** Features of x: columns of the matrix. */
+  readonly n: number;
+  /** Vectors that were counted; positions of a feature map and steps of a sequence each are one. */
+  readonly count: number;
+  /** G, n × n, symmetric; null where n is too large for it and only its diagonal was kept. */
+  readonly gram: Float32Array | null;
+  /** Diagonal of G. */
+  readonly diagonal: Float32Array;
+  /** Mean of x. */
+  readonly mean: Float32Array;
+}
+
+/** Features up to which all of G is kept: 21 MB. */
+export const MOST_GRAM_FEATURES = 2304;
+
+/**
+ * The layer error tr(ΔW·G·ΔWᵀ) / tr(W·G·Wᵀ) of one matrix, in double precision; by the diagonal of G alone where
+ * there is no more of it, and ‖ΔW‖²/‖W‖² where nothing was seen. 0 where nothing changed; 1 where a change meets an
+ * original that gives zero.
+ */
+export function layerError(
+  original: FloatArray,
+  changed: FloatArray,
+  rows: number,
+  columns: number,
+  moments: InputMoments | null,
+): number {
+  const difference = new Float64Array(original.length);
+  let any = false;
+  for (let i = 0; i < original.length; i++) {
+    difference[i] = changed[i]! - original[i]!;
+    any ||= difference[i] !== 0;
+  }
+  if (!any) return 0;
+  const lost = quadratic(difference, rows, columns, moments);
+  const total = quadratic(original, rows, columns, moments);
+  return total > 0 ? lost / total : lost > 0 ? 1 : 0;
+}
+
+/** tr(W·G·Wᵀ) ≥ 0, in double precision. */
+export function quadratic(
+  w: FloatArray,
+  rows: number,
+  columns: number,
+  moments: InputMoments | null,
+): number {
+  let sum = 0;
+  const gram = moments?.gram ?? null;
+  if (gram === null) {
+    for (let r = 0; r < rows; r++) {
+      for (let c = 0; c < columns; c++) {
+        sum += w[r * columns + c]! ** 2 * (moments === null ? 1 : moments.diagonal[c]!);
+      }
+    }
+    return sum;
+  }
+  for (let r = 0; r < rows; r++) {
+    const at = r * columns;
+    for (let i = 0; i < columns; i++) {
+      const wi = w[at + i]!;
+      if (wi === 0) continue;
+      let inner = 0.5 * wi * gram[i * columns + i]!;
+      for (let j = i + 1; j < columns; j++) inner += w[at + j]! * gram[i * columns + j]!;
+      sum += 2 * wi * inner;
+    }
+  }
+  return Math.max(0, sum);
+}

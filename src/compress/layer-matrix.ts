@@ -1,0 +1,75 @@
+import type { FloatArray } from "../kernels/reference/matmul.ts";
+import type { LayerGeometry } from "../onnx/layer-geometry.ts";
+
+/**
+ * How a stored weight is seen as matrices W of rows × columns with Y = W·X: a matrix for each group of a convolution,
+ * direction of a recurrent layer or matrix of a batch. Rows come out, columns are summed over. JSON.
+ *
+ * | layer | count | rows | columns |
+ * |---|---|---|---|
+ * | Conv | groups | c_out/groups | c_in/groups · k², input channel major |
+ * | ConvTranspose | groups | c_out/groups · k², output channel major | c_in/groups |
+ * | MatMul, Gemm | leading dims | output features | input features |
+ * | LSTM, GRU, RNN | directions | gates · hidden | input or hidden size |
+ * | Gather | 1 | entries | width |
+ */
+export interface MatrixLayout {
+  readonly count: number;
+  readonly rows: number;
+  readonly columns: number;
+  /** The weight stores each matrix column by column. */
+  readonly transposed: boolean;
+}
+
+/** null for a table whose entries do not lie along its first or last axis. */
+export function layoutOf(geometry: LayerGeometry, dims: readonly number[]): MatrixLayout | null {
+  const count = dims.reduce((product, dim) => product * dim, 1);
+  switch (geometry.kind) {
+    case "convolution": {
+      const { groups, inputChannels, outputChannels, transposed } = geometry;
+      const kernel = dims.slice(2).reduce((product, dim) => product * dim, 1);
+      const [out, into] = [outputChannels / groups, inputChannels / groups];
+      return transposed
+        ? { count: groups, rows: out * kernel, columns: into, transposed: true }
+        : { count: groups, rows: out, columns: into * kernel, transposed: false };
+    }
+    case "matrix": {
+      const { inputFeatures: columns, outputFeatures: rows, inputAxis, outputAxis } = geometry;
+      return { count: count / (rows * columns), rows, columns, transposed: inputAxis < outputAxis };
+    }
+    case "recurrent": {
+      const { directions, gates, hidden, inputFeatures } = geometry;
+      return { count: directions, rows: gates * hidden, columns: inputFeatures, transposed: false };
+    }
+    case "embedding": {
+      const { axis, entries, width } = geometry;
+      if (axis !== 0 && axis !== dims.length - 1) return null;
+      return { count: 1, rows: entries, columns: width, transposed: axis !== 0 };
+    }
+  }
+}
+
+/** The matrices, one after the other, each row major: count × rows × columns, always a copy. */
+export function toMatrices(layout: MatrixLayout, weight: FloatArray): Float32Array {
+  return layout.transposed
+    ? transposedEach(weight, layout.count, layout.columns, layout.rows)
+    : Float32Array.from(weight);
+}
+
+/** The inverse of {@link toMatrices}. */
+export function fromMatrices(layout: MatrixLayout, matrices: FloatArray): Float32Array {
+  return layout.transposed
+    ? transposedEach(matrices, layout.count, layout.rows, layout.columns)
+    : Float32Array.from(matrices);
+}
+
+function transposedEach(from: FloatArray, count: number, rows: number, columns: number): Float32Array {
+  const to = new Float32Array(from.length);
+  for (let i = 0; i < count; i++) {
+    const at = i * rows * columns;
+    for (let r = 0; r < rows; r++) {
+      for (let c = 0; c < columns; c++) to[at + c * rows + r] = from[at + r * columns + c]!;
+    }
+  }
+  return to;
+}
