@@ -1,0 +1,27 @@
+import type { Kernels } from "../kernels.ts";
+import { cholesky, inverseFactor, solveCholesky } from "./cholesky.ts";
+import { symmetricEigen } from "./eigen.ts";
+import { gram, matmul } from "./matmul.ts";
+import { obsPrune, obsQuantize } from "./obs.ts";
+import { thinSvd } from "./svd.ts";
+
+/** Every kernel in slow, obvious double precision: what the other homes are measured against. */
+export const referenceKernels: Kernels = {
+  name: "reference",
+  matmul: (a, b, m, k, n) => Float32Array.from(matmul(a, b, m, k, n)),
+  matmulTransposed: (a, b, m, k, n) => {
+    const transposed = b.map((_, i) => b[(i % n) * k + Math.floor(i / n)]!);
+    return Float32Array.from(matmul(a, transposed, m, k, n));
+  },
+  addGram: (g, x, rows, n) => {
+    const added = gram(rows, n, (row, column) => x[row * n + column]!);
+    for (let i = 0; i < n * n; i++) g[i]! += added[i]!;
+  },
+  cholesky,
+  solveCholesky,
+  inverseFactor,
+  eigen: symmetricEigen,
+  svd: thinSvd,
+  obsPrune,
+  obsQuantize,
+};
