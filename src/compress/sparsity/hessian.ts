@@ -1,0 +1,153 @@
+import { type Kernels, NotPositiveDefiniteError } from "../../kernels/kernels.ts";
+import type { InputMoments } from "../input-moments.ts";
+
+/** Damping as SparseGPT and GPTQ have it, as a share of the mean diagonal. */
+const DAMPING = 0.01;
+
+/**
+ * H = G + damping · mean(diag G) · I of a layer, divided by the mean of its diagonal, with its factors: each is computed
+ * when it is first asked for and kept, so that several requests share it.
+ *
+ * Columns are in *walk order*: all input channels of the first kernel position, then all of the second, and so on, so
+ * that groups and blocks of neighbours run along the input channels, as sparse convolution kernels want them.
+ */
+export class LayerHessian {
+  /** Columns of W. */
+  readonly n: number;
+  /** Kernel positions for each input channel; 1 for matrices. */
+  readonly positions: number;
+  /** n × n; null where only the diagonal is known. */
+  readonly matrix: Float32Array | null;
+  /** Of H, positive. */
+  readonly diagonal: Float32Array;
+  /** Diagonal of G / mean diag G: all 1 where nothing was seen. */
+  readonly energy: Float32Array;
+  readonly kernels: Kernels;
+  private factor: Float32Array | null = null;
+  private decomposition: Spectrum | null = null;
+
+  /**
+   * @param moments null: H = I, by which every method is data-free
+   * @param positions k² of a convolution whose columns are input channel major; must divide `columns`
+   */
+  constructor(moments: InputMoments | null, columns: number, kernels: Kernels, positions = 1) {
+    if (columns % positions !== 0)
+      throw new RangeError(`${columns} columns are not channels of ${positions} positions`);
+    if (moments && moments.n !== columns)
+      throw new RangeError(`moments of ${moments.n} features for ${columns} columns`);
+    this.n = columns;
+    this.positions = positions;
+    this.kernels = kernels;
+    const diagonal = moments?.diagonal ?? new Float32Array(columns);
+    const mean = diagonal.reduce((sum, value) => sum + value, 0) / columns;
+    // Inputs that are zero throughout say nothing: as if there were no moments.
+    const known = Number.isFinite(1 / mean);
+    const scaled = (value: number) => value / mean / (1 + DAMPING);
+    const damping = DAMPING / (1 + DAMPING);
+    const order = this.order();
+    this.energy = Float32Array.from(order, (c) => (known ? diagonal[c]! / mean : 1));
+    this.diagonal = Float32Array.from(order, (c) => (known ? scaled(diagonal[c]!) + damping : 1));
+    const gram = known ? (moments?.gram ?? null) : null;
+    if (gram === null) {
+      this.matrix = null;
+      return;
+    }
+    const matrix = new Float32Array(columns * columns);
+    for (let i = 0; i < columns; i++) {
+      const from = order[i]! * columns;
+      for (let j = 0; j < columns; j++) matrix[i * columns + j] = scaled(gram[from + order[j]!]!);
+      matrix[i * columns + i] = this.diagonal[i]!;
+    }
+    this.matrix = matrix;
+  }
+
+  /** Columns that a group or block may not straddle: input channels. */
+  get segment(): number {
+    return this.n / this.positions;
+  }
+
+  /** W, rows × n, with its columns in walk order; always a copy. */
+  toWalk(w: Float32Array): Float32Array {
+    const order = this.order();
+    return Float32Array.from(w, (_, i) => w[i - (i % this.n) + order[i % this.n]!]!);
+  }
+
+  /** The inverse of {@link toWalk}. */
+  fromWalk(walked: Float32Array): Float32Array {
+    const order = this.order();
+    const w = new Float32Array(walked.length);
+    for (let i = 0; i < w.length; i++) w[i - (i % this.n) + order[i % this.n]!] = walked[i]!;
+    return w;
+  }
+
+  /** X·H of X, rows × n. */
+  times(x: Float32Array, rows: number): Float32Array {
+    if (this.matrix) return this.kernels.matmul(x, this.matrix, rows, this.n, this.n);
+    return x.map((value, i) => value * this.diagonal[i % this.n]!);
+  }
+
+  /** U with H⁻¹ = Uᵀ·U, of the full matrix only. */
+  inverseFactor(): Float32Array {
+    if (this.factor === null) {
+      const h = Float64Array.from(this.full());
+      this.factor = moreDamped(h, this.n, () => this.kernels.inverseFactor(h, this.n));
+    }
+    return this.factor;
+  }
+
+  /** Diagonal of H⁻¹. */
+  inverseDiagonal(): Float32Array {
+    if (this.matrix === null) return this.diagonal.map((value) => 1 / value);
+    const u = this.inverseFactor();
+    const sums = new Float64Array(this.n);
+    for (let k = 0; k < this.n; k++) for (let c = k; c < this.n; c++) sums[c]! += u[k * this.n + c]! ** 2;
+    return Float32Array.from(sums);
+  }
+
+  /** Of H scaled to a unit diagonal, D^-½·H·D^-½ = Q·diag(values)·Qᵀ, of the full matrix only. */
+  spectrum(): Spectrum {
+    if (this.decomposition === null) {
+      const { n } = this;
+      const root = this.diagonal.map(Math.sqrt);
+      const unit = Float64Array.from(this.full(), (h, i) => h / root[Math.floor(i / n)]! / root[i % n]!);
+      const { values, vectors } = this.kernels.eigen(unit, n);
+      this.decomposition = {
+        values: values.map((value) => Math.max(0, value)),
+        vectors: Float32Array.from(vectors),
+      };
+    }
+    return this.decomposition;
+  }
+
+  private full(): Float32Array {
+    if (this.matrix === null) throw new Error("only the diagonal of H is known");
+    return this.matrix;
+  }
+
+  /** Which column of W is at each place of the walk. */
+  private order(): Uint32Array {
+    const channels = this.n / this.positions;
+    return Uint32Array.from(
+      { length: this.n },
+      (_, at) => (at % channels) * this.positions + Math.floor(at / channels),
+    );
+  }
+}
+
+/** Eigenvalues, not negative; eigenvectors as columns, n × n. */
+export interface Spectrum {
+  readonly values: Float64Array;
+  readonly vectors: Float32Array;
+}
+
+/** A few times more damping where roundings of G have left H without a factor. */
+function moreDamped<T>(h: Float64Array, n: number, factorise: () => T): T {
+  for (let more = 0.01; ; more *= 10) {
+    try {
+      return factorise();
+    } catch (error) {
+      if (!(error instanceof NotPositiveDefiniteError) || more > 100) throw error;
+      for (let i = 0; i < n; i++) h[i * n + i]! += more;
+    }
+  }
+}

@@ -1,0 +1,142 @@
+import type { LayerHessian } from "./hessian.ts";
+
+/** Iterations of conjugate gradients at most, and the residual at which a row is done. */
+const ITERATIONS = 40;
+const TOLERANCE = 1e-6;
+
+/**
+ * Least squares on a support: Ŵ that minimises tr((Ŵ−W)·H·(Ŵ−W)ᵀ) with zeros where `pruned` is 1.
+ *
+ * Row by row, with S its support and Z its zeros, H_SS·δ = H_SZ·w_Z and ŵ_S = w_S + δ. Rows of small support are solved
+ * exactly by Cholesky; the others together by conjugate gradients preconditioned with the diagonal (ALPS, §3.2), whose
+ * every step is one product with H for all rows.
+ *
+ * @param w rows × n in walk order; it is not changed
+ * @param start values on the support to begin with, as a solver left them; default: those of W
+ */
+export function refitOnSupport(
+  w: Float32Array,
+  pruned: Uint8Array,
+  rows: number,
+  hessian: LayerHessian,
+  start: Float32Array = w,
+): Float32Array {
+  const { n } = hessian;
+  const refitted = w.map((value, i) => (pruned[i] === 1 ? 0 : value));
+  if (hessian.matrix === null) return refitted;
+  const pull = hessian.times(
+    w.map((value, i) => (pruned[i] === 1 ? value : 0)),
+    rows,
+  );
+  const large: number[] = [];
+  for (let r = 0; r < rows; r++) {
+    const support = supportOf(pruned, r, n);
+    if (support.length === n || support.length === 0) continue;
+    if (support.length > exactUpTo(n)) large.push(r);
+    else solveRow(refitted, pull, r, support, hessian, hessian.matrix);
+  }
+  if (large.length > 0) solveTogether(refitted, pull, pruned, large, hessian, start);
+  return refitted;
+}
+
+/** Support up to which a row's own Cholesky factor, s³/3, is worth its exactness against 2n² a step for all rows. */
+function exactUpTo(n: number): number {
+  return Math.max(128, Math.floor(Math.cbrt(20 * n * n)));
+}
+
+function supportOf(pruned: Uint8Array, row: number, n: number): number[] {
+  const support: number[] = [];
+  for (let c = 0; c < n; c++) if (pruned[row * n + c] !== 1) support.push(c);
+  return support;
+}
+
+function solveRow(
+  refitted: Float32Array,
+  pull: Float32Array,
+  row: number,
+  support: readonly number[],
+  { n, kernels }: LayerHessian,
+  h: Float32Array,
+): void {
+  const s = support.length;
+  const a = new Float64Array(s * s);
+  const b = new Float64Array(s);
+  for (let i = 0; i < s; i++) {
+    const from = support[i]! * n;
+    for (let j = 0; j < s; j++) a[i * s + j] = h[from + support[j]!]!;
+    b[i] = pull[row * n + support[i]!]!;
+  }
+  const delta = kernels.solveCholesky(kernels.cholesky(a, s), b, s, 1);
+  for (let i = 0; i < s; i++) refitted[row * n + support[i]!]! += delta[i]!;
+}
+
+/** Preconditioned conjugate gradients over rows that share H and differ in their support. */
+function solveTogether(
+  refitted: Float32Array,
+  pull: Float32Array,
+  pruned: Uint8Array,
+  which: readonly number[],
+  hessian: LayerHessian,
+  start: Float32Array,
+): void {
+  const { n, diagonal } = hessian;
+  const m = which.length;
+  const take = (from: Float32Array) => {
+    const to = new Float32Array(m * n);
+    which.forEach((r, i) => {
+      to.set(from.subarray(r * n, (r + 1) * n), i * n);
+    });
+    return to;
+  };
+  const w = take(refitted);
+  const on = new Uint8Array(m * n);
+  which.forEach((r, i) => {
+    for (let c = 0; c < n; c++) on[i * n + c] = pruned[r * n + c] === 1 ? 0 : 1;
+  });
+  const delta = take(start);
+  for (let i = 0; i < m * n; i++) delta[i] = on[i] ? delta[i]! - w[i]! : 0;
+  const residual = take(pull);
+  const applied = hessian.times(delta, m);
+  const goal = new Float64Array(m);
+  for (let i = 0; i < m * n; i++) {
+    const row = Math.floor(i / n);
+    if (on[i]) goal[row]! += residual[i]! ** 2 / diagonal[i % n]!;
+    residual[i] = on[i] ? residual[i]! - applied[i]! : 0;
+  }
+  const direction = residual.map((r, i) => r / diagonal[i % n]!);
+  const norm = rowProducts(residual, direction, m, n);
+  for (let iteration = 0; iteration < ITERATIONS; iteration++) {
+    if (norm.every((value, i) => value <= TOLERANCE ** 2 * goal[i]!)) break;
+    const image = hessian.times(direction, m);
+    for (let i = 0; i < m * n; i++) if (!on[i]) image[i] = 0;
+    const curvature = rowProducts(direction, image, m, n);
+    for (let r = 0; r < m; r++) {
+      if (!(curvature[r]! > 0) || norm[r]! <= TOLERANCE ** 2 * goal[r]!) {
+        direction.fill(0, r * n, (r + 1) * n);
+        continue;
+      }
+      const step = norm[r]! / curvature[r]!;
+      let after = 0;
+      for (let i = r * n; i < (r + 1) * n; i++) {
+        delta[i]! += step * direction[i]!;
+        residual[i]! -= step * image[i]!;
+        after += residual[i]! ** 2 / diagonal[i - r * n]!;
+      }
+      const momentum = after / norm[r]!;
+      for (let i = r * n; i < (r + 1) * n; i++) {
+        direction[i] = residual[i]! / diagonal[i - r * n]! + momentum * direction[i]!;
+      }
+      norm[r] = after;
+    }
+  }
+  which.forEach((r, i) => {
+    for (let c = 0; c < n; c++) refitted[r * n + c]! += delta[i * n + c]!;
+  });
+}
+
+/** Inner product of each row of A with that of B. */
+function rowProducts(a: Float32Array, b: Float32Array, rows: number, n: number): Float64Array {
+  const products = new Float64Array(rows);
+  for (let r = 0; r < rows; r++) for (let i = r * n; i < (r + 1) * n; i++) products[r]! += a[i]! * b[i]!;
+  return products;
+}
