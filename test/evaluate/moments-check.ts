@@ -33,7 +33,13 @@ export async function momentsOf(
   { limits = ALL, runtime }: Collecting = {},
 ): Promise<Map<string, LayerMoments>> {
   const found = new Map<string, LayerMoments>();
-  const options = { model, feeds, limits, kernels: referenceKernels, runtime: runtime ?? (await nodeRuntime()) };
+  const options = {
+    model,
+    feeds,
+    limits,
+    kernels: referenceKernels,
+    runtime: runtime ?? (await nodeRuntime()),
+  };
   for await (const moments of collectMoments(options)) found.set(moments.layer, moments);
   return found;
 }

@@ -4,7 +4,7 @@ import { type NewAttribute, nodeOf } from "../../src/onnx/edit.ts";
 import type { Model } from "../../src/onnx/model.ts";
 import { RuntimeLoadError, RuntimeRunError } from "../../src/runtime/errors.ts";
 import { floats, floatTensor, graphOf, int, ints, modelOf, node, value } from "../compress/tiny.ts";
-import { fed, gap, momentsOf, outputsOf } from "./moments-check.ts";
+import { energy, expectedEnergy, fed, gap, momentsOf, outputsOf } from "./moments-check.ts";
 
 type Attributes = Readonly<Record<string, NewAttribute>>;
 
@@ -38,8 +38,8 @@ function withoutShapes(model: Model): Model {
 
 describe("tr(W·G·Wᵀ)·count is the energy of the output to 1e-4 for", () => {
   const axis = fc.record({
-    size: fc.integer({ min: 1, max: 9 }),
-    kernel: fc.integer({ min: 1, max: 4 }),
+    size: fc.integer({ min: 3, max: 9 }),
+    kernel: fc.integer({ min: 1, max: 3 }),
     stride: fc.integer({ min: 1, max: 3 }),
     dilation: fc.integer({ min: 1, max: 3 }),
     before: fc.integer({ min: 0, max: 3 }),
@@ -64,7 +64,8 @@ describe("tr(W·G·Wᵀ)·count is the energy of the output to 1e-4 for", () => 
         const model = oneLayer("Conv", x, weight, {
           group: int(groups),
           strides: ints(...axes.map(({ stride }) => stride)),
-          dilations: ints(...axes.map(({ dilation }) => dilation)),
+          // onnxruntime-web refuses dilations beside SAME.
+          dilations: ints(...axes.map(({ dilation }) => (autoPad.startsWith("SAME") ? 1 : dilation))),
           ...(autoPad === "NOTSET" ? { pads: ints(...pads) } : { auto_pad: text(autoPad) }),
         });
         const feeds = [{ x: fed(x, 5) }, { x: fed(x, 6) }];
@@ -79,9 +80,9 @@ describe("tr(W·G·Wᵀ)·count is the energy of the output to 1e-4 for", () => 
         compared++;
         expect(distance).toBeLessThan(1e-4);
       }),
-      { numRuns: 150, seed: 7 },
+      { numRuns: 120, seed: 7 },
     );
-    expect(compared).toBeGreaterThan(75);
+    expect(compared).toBeGreaterThan(90);
   });
 
   test.each([
@@ -180,39 +181,43 @@ describe("of recurrent layers", () => {
     (["forward", "reverse", "bidirectional"] as const).map((direction) => [op, direction] as const),
   );
 
-  test.each(cases)("%s %s: W sees the inputs, R the states before each step, to 1e-6", async (op, direction) => {
-    for (const withInitial of [false, true]) {
-      const { model, states, feed, d } = recurrent(op, direction, withInitial);
-      const found = await momentsOf(model, [feed]);
-      const y = (await outputsOf(states, [feed]))[0]!.y!.data as Float32Array;
-      const x = feed.x.data as Float32Array;
-      for (let k = 0; k < d; k++) {
-        const w = found.get("rnn.W")!.matrices![k]!;
-        expect(w.count).toBe(steps * batch);
-        for (let i = 0; i < inputs; i++) {
-          const column = x.filter((_, at) => at % inputs === i);
-          expect(w.diagonal[i]).toBeCloseTo(column.reduce((sum, v) => sum + v * v, 0) / column.length, 6);
-          expect(w.mean[i]).toBeCloseTo(column.reduce((sum, v) => sum + v, 0) / column.length, 6);
-        }
-        const before = (step: number, entry: number, i: number): number => {
-          const previous = directions[direction][k] ? step + 1 : step - 1;
-          if (previous >= 0 && previous < steps) return y[((previous * d + k) * batch + entry) * hidden + i]!;
-          return withInitial ? (feed.h0!.data as Float32Array)[(k * batch + entry) * hidden + i]! : 0;
-        };
-        const r = found.get("rnn.R")!.matrices![k]!;
-        expect(r.count).toBe(steps * batch);
-        for (let i = 0; i < hidden; i++) {
-          for (let j = 0; j < hidden; j++) {
-            let sum = 0;
-            for (let t = 0; t < steps; t++) {
-              for (let b = 0; b < batch; b++) sum += before(t, b, i) * before(t, b, j);
+  test.each(cases)(
+    "%s %s: W sees the inputs, R the states before each step, to 1e-6",
+    async (op, direction) => {
+      for (const withInitial of [false, true]) {
+        const { model, states, feed, d } = recurrent(op, direction, withInitial);
+        const found = await momentsOf(model, [feed]);
+        const y = (await outputsOf(states, [feed]))[0]!.y!.data as Float32Array;
+        const x = feed.x.data as Float32Array;
+        for (let k = 0; k < d; k++) {
+          const w = found.get("rnn.W")!.matrices![k]!;
+          expect(w.count).toBe(steps * batch);
+          for (let i = 0; i < inputs; i++) {
+            const column = x.filter((_, at) => at % inputs === i);
+            expect(w.diagonal[i]).toBeCloseTo(column.reduce((sum, v) => sum + v * v, 0) / column.length, 6);
+            expect(w.mean[i]).toBeCloseTo(column.reduce((sum, v) => sum + v, 0) / column.length, 6);
+          }
+          const stateBefore = (step: number, entry: number, i: number): number => {
+            const previous = directions[direction][k] ? step + 1 : step - 1;
+            if (previous >= 0 && previous < steps)
+              return y[((previous * d + k) * batch + entry) * hidden + i]!;
+            return withInitial ? (feed.h0!.data as Float32Array)[(k * batch + entry) * hidden + i]! : 0;
+          };
+          const r = found.get("rnn.R")!.matrices![k]!;
+          expect(r.count).toBe(steps * batch);
+          for (let i = 0; i < hidden; i++) {
+            for (let j = 0; j < hidden; j++) {
+              let sum = 0;
+              for (let t = 0; t < steps; t++) {
+                for (let b = 0; b < batch; b++) sum += stateBefore(t, b, i) * stateBefore(t, b, j);
+              }
+              expect(r.gram![i * hidden + j]).toBeCloseTo(sum / (steps * batch), 6);
             }
-            expect(r.gram![i * hidden + j]).toBeCloseTo(sum / (steps * batch), 6);
           }
         }
       }
-    }
-  });
+    },
+  );
 
   test("a linear RNN with no input: tr(R·G·Rᵀ)·count is the energy of its states to 1e-4", async () => {
     const model = modelOf(
@@ -234,7 +239,6 @@ describe("of recurrent layers", () => {
       }),
     );
     const feed = { x: fed([steps, batch, inputs]), h0: fed([1, batch, hidden]) };
-    const { expectedEnergy, energy } = await import("./moments-check.ts");
     const moments = (await momentsOf(model, [feed])).get("y.R")!;
     const given = energy((await outputsOf(model, [feed]))[0]!.y!.data as Float32Array);
     expect(Math.abs((await expectedEnergy(model, moments)) / given - 1)).toBeLessThan(1e-4);

@@ -140,6 +140,7 @@ class Collector {
   /** Uses of the weight in all runs that are still to come. */
   #chances: number;
   #seen = 0;
+  #misfit = false;
 
   constructor(collection: Collection, runs: number, kernels: Kernels) {
     const { task, target } = collection;
@@ -164,6 +165,11 @@ class Collector {
       // Empty where the branch that it is in was not taken.
       if (values[0]!.data.length === 0) continue;
       const vectors = vectorsOf(reading, values);
+      // The layer itself may not be in the graph that ran, so that the runtime did not object.
+      if (vectors.n !== task.n) {
+        this.#misfit = true;
+        continue;
+      }
       const indices = sampledIndices(vectors.count, share, random);
       for (const [matrix, accumulator] of this.#accumulators.entries()) {
         for (const index of indices) accumulator.add(vectors, matrix, index);
@@ -173,7 +179,9 @@ class Collector {
   }
 
   finish(): Collected {
+    const { task } = this.#collection;
+    if (this.#misfit) return { task, moments: null, reason: "the samples do not fit it" };
     const moments = this.#accumulators.map((accumulator) => accumulator.finish());
-    return { task: this.#collection.task, moments, reason: null };
+    return { task, moments, reason: null };
   }
 }
