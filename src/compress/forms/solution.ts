@@ -1,0 +1,76 @@
+import type { Kernels } from "../../kernels/kernels.ts";
+import { type InputMoments, quadratic } from "../input-moments.ts";
+import type { MatrixLayout } from "../layer-matrix.ts";
+import { inner } from "../low-rank/metric.ts";
+import type { WeightRole } from "./chain.ts";
+import type { Form, FormTarget } from "./form.ts";
+
+/** A layer as the solvers see it. */
+export interface FormLayer {
+  readonly target: FormTarget;
+  readonly layout: MatrixLayout;
+  /** count × rows × columns, finite. */
+  readonly matrices: Float32Array;
+  /** One a matrix; null where nothing was seen. */
+  readonly moments: readonly (InputMoments | null)[];
+}
+
+/** A weight of a chain's step, in that step's shape. */
+export interface FormWeight {
+  readonly role: WeightRole;
+  readonly values: Float32Array;
+}
+
+/** What a solver makes of a layer at one strength. */
+export interface FormSolution {
+  /** With the ranks that are really used: never more than the weight has. */
+  readonly form: Form;
+  /** In the order of the chain's steps. */
+  readonly weights: readonly FormWeight[];
+  /** What the chain computes as one weight, in the layout of the layer's matrices. */
+  readonly dense: Float32Array;
+  /** The layer error tr(ΔW·G·ΔWᵀ)/tr(W·G·Wᵀ) over all matrices, without damping. */
+  readonly error: number;
+}
+
+/** Matrix `index` of a stack of them, as a view. */
+export function matrixAt(
+  { rows, columns }: MatrixLayout,
+  matrices: Float32Array,
+  index: number,
+): Float32Array {
+  return matrices.subarray(index * rows * columns, (index + 1) * rows * columns);
+}
+
+/** input-moments' layerError over all of a layer's matrices together, through the kernels. */
+export function formError(
+  { layout, matrices, moments }: Pick<FormLayer, "layout" | "matrices" | "moments">,
+  dense: Float32Array,
+  kernels: Kernels,
+): number {
+  const { count, rows, columns } = layout;
+  const difference = dense.map((one, i) => one - matrices[i]!);
+  let [lost, total] = [0, 0];
+  for (let index = 0; index < count; index++) {
+    const seen = moments[index] ?? null;
+    const energyOf = (stack: Float32Array) => {
+      const w = matrixAt(layout, stack, index);
+      if (!seen?.gram) return quadratic(w, rows, columns, seen);
+      return Math.max(0, inner(kernels.matmul(w, seen.gram, rows, columns, columns), w));
+    };
+    lost += energyOf(difference);
+    total += energyOf(matrices);
+  }
+  return total > 0 ? lost / total : lost > 0 ? 1 : 0;
+}
+
+/** The arrays, one after the other. */
+export function joined(arrays: readonly Float32Array[]): Float32Array {
+  const to = new Float32Array(arrays.reduce((sum, array) => sum + array.length, 0));
+  let at = 0;
+  for (const array of arrays) {
+    to.set(array, at);
+    at += array.length;
+  }
+  return to;
+}
