@@ -15,7 +15,7 @@ export interface LayerSite {
 /** First IR version that has sparse initializers. */
 const SPARSE_IR_VERSION = 6;
 /** IR version from which an initializer need not be a graph input as well. */
-const FREE_INITIALIZERS_IR_VERSION = 4;
+export const FREE_INITIALIZERS_IR_VERSION = 4;
 
 type Edit = (graph: Graph) => Graph;
 
@@ -184,7 +184,7 @@ function withSharedKernels(
  * initializer is a graph input as well, one that runtimes do not ask for; from 4 on that would make it a default the
  * caller may override, and no longer a constant: such inputs go.
  */
-function withVersion(model: Model, irVersion: number): Model {
+export function withVersion(model: Model, irVersion: number): Model {
   if (model.irVersion >= irVersion) return model;
   if (model.irVersion >= FREE_INITIALIZERS_IR_VERSION) return { ...model, irVersion };
   const { graph } = model;

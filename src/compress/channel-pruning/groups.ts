@@ -29,9 +29,12 @@ export interface ChannelGroup {
   readonly macsPerUnit: number;
 }
 
-/** A unit for each channel of one side of a layer; -1 for those that are not of the group. */
+/** Where a side of a layer has the units. */
 export interface LayerUnits {
   readonly layer: string;
+  /** Of the layer's weight. */
+  readonly axis: number;
+  /** A unit for each index; -1 for those that are not of the group. */
   readonly units: readonly number[];
 }
 
@@ -62,6 +65,9 @@ interface Sides {
   readonly layer: Layer;
   readonly rows: Axis;
   readonly columns: Axis;
+  /** Axes of the weight. */
+  readonly rowAxis: number;
+  readonly columnAxis: number;
 }
 
 /**
@@ -108,16 +114,20 @@ function sidesOf(layer: Layer, labels: Labels): Sides {
   const own = layer.uses.every(({ path }) => path.length === 0);
   const [use] = layer.uses;
   const axes = own ? labels.axes.get(use!.node.inputs[use!.input] ?? "") : undefined;
-  const [row, column] = sideAxes(use!);
+  const [rowAxis, columnAxis] = sideAxes(use!);
   const at = (axis: number) => axes?.[axis] ?? null;
-  return { layer, rows: at(row), columns: at(column) };
+  return { layer, rows: at(rowAxis), columns: at(columnAxis), rowAxis, columnAxis };
 }
 
 /** Axes of the weight that come out and that are summed over; -1 where there is none. */
 export function sideAxes({ geometry }: LayerUse): readonly [rows: number, columns: number] {
   switch (geometry.kind) {
-    case "convolution":
-      return geometry.transposed ? [1, 0] : [0, 1];
+    case "convolution": {
+      const { groups, inputChannels, outputChannels, transposed } = geometry;
+      // Depthwise: what comes out of a group goes with what goes in.
+      if (groups > 1 && (transposed ? outputChannels : inputChannels) === groups) return [0, -1];
+      return transposed ? [1, 0] : [0, 1];
+    }
     case "matrix":
       return [geometry.outputAxis, geometry.inputAxis];
     case "recurrent":
@@ -179,13 +189,13 @@ function groupOf(
     });
     if (touched && !labels.stored.has(name)) values.push(name);
   }
-  const side = (pick: (sides: Sides) => Axis): LayerUnits[] =>
+  const side = (which: "row" | "column"): LayerUnits[] =>
     sides.flatMap((one) => {
-      const axis = pick(one);
+      const axis = one[`${which}s`];
       const units = axis && unitsOf(axis);
-      return units ? [{ layer: one.layer.name, units }] : [];
+      return units ? [{ layer: one.layer.name, axis: one[`${which}Axis`], units }] : [];
     });
-  const producers = side(({ rows }) => rows);
+  const producers = side("row");
   const units = unitOfClass.size;
   const seen = new Set<string>();
   const counts = labels.counts.flatMap(({ axis, ...count }) => {
@@ -200,7 +210,7 @@ function groupOf(
     id: producers[0]!.layer,
     units,
     producers,
-    consumers: side(({ columns }) => columns),
+    consumers: side("column"),
     cuts,
     counts,
     keep: minimalSets([...sets.values()], units),

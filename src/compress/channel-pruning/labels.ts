@@ -1,7 +1,7 @@
 import { tensorAttribute } from "../../onnx/edit.ts";
 import type { Dim, Graph, Model, Node, Tensor } from "../../onnx/model.ts";
 import { Captures, orderedNodes, standardOpset } from "../../onnx/scope.ts";
-import { isStatic } from "../../onnx/shapes/facts.ts";
+import { isStatic, MAX_ELEMENTS } from "../../onnx/shapes/facts.ts";
 import type { Shapes } from "../../onnx/shapes/shapes.ts";
 import { type Axes, type Axis, Channels } from "./channels.ts";
 import { type CountedList, type NodeAxes, opaque, type Rule, says } from "./rule.ts";
@@ -28,6 +28,11 @@ const RULES: ReadonlyMap<string, Rule> = new Map(
     spatialRules,
   ].flatMap((table) => Object.entries(table)),
 );
+
+/** Operators that pass a short list of sizes on. */
+const MOVES: ReadonlySet<string> = new Set(["Cast", "Identity", "Squeeze", "Unsqueeze"]);
+/** Most nodes between a list of sizes and its constants. */
+const MAX_CHAIN = 16;
 
 /** Rounds in which split axes are followed along other candidates. */
 const MAX_ROUNDS = 6;
@@ -69,6 +74,7 @@ class Labeller implements Labels {
   readonly #choices: Map<Node, number>;
   readonly #chosen: { node: Node; candidates: number; axis: Int32Array }[] = [];
   readonly #users = new Map<string, { node: Node; input: number }[]>();
+  readonly #producers = new Map<string, Node>();
   /** Names that the graph gives out or that subgraphs read. */
   readonly #seen: ReadonlySet<string>;
 
@@ -84,6 +90,7 @@ class Labeller implements Labels {
     for (const node of graph.nodes) {
       const inputs = new Set(node.inputs);
       for (const name of captures.ofNode(node)) if (!inputs.has(name)) seen.add(name);
+      for (const name of node.outputs) this.#producers.set(name, node);
       node.inputs.forEach((name, input) => {
         const users = this.#users.get(name);
         if (users) users.push({ node, input });
@@ -153,6 +160,22 @@ class Labeller implements Labels {
     for (const axis of this.axes.get(name) ?? []) this.channels.fix(axis, reason);
   }
 
+  #constantEntries(name: string, steps: number): readonly (number | null)[] | null {
+    const dims = this.#shapes.of(this.#graph, name)?.dims;
+    const node = this.#producers.get(name);
+    if (this.stored.has(name) || !node) {
+      const elements = this.stored.has(name) ? this.#shapes.elementsOf(this.#graph, name) : undefined;
+      if (elements && isStatic(elements)) return elements;
+    } else if (steps > 0 && node.opType === "Concat") {
+      const parts = node.inputs.map((input) => this.#constantEntries(input, steps - 1));
+      return parts.some((part) => part === null) ? null : parts.flatMap((part) => part!);
+    } else if (steps > 0 && MOVES.has(node.opType)) {
+      return this.#constantEntries(node.inputs[0] ?? "", steps - 1);
+    }
+    const length = dims?.length === 0 ? 1 : dims?.length === 1 ? dims[0] : null;
+    return typeof length === "number" && length <= MAX_ELEMENTS ? new Array<null>(length).fill(null) : null;
+  }
+
   #context(node: Node): NodeAxes {
     const name = (input: number) => node.inputs[input] ?? "";
     const dimsOf = (value: string): readonly Dim[] | undefined =>
@@ -172,6 +195,7 @@ class Labeller implements Labels {
         const elements = name(input) === "" ? undefined : this.#shapes.elementsOf(this.#graph, name(input));
         return elements && isStatic(elements) ? elements : null;
       },
+      constantEntries: (input) => this.#constantEntries(name(input), MAX_CHAIN),
       users: (output) =>
         this.#seen.has(output)
           ? null

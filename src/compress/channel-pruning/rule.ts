@@ -37,6 +37,8 @@ export interface NodeAxes {
   isStored(input: number): boolean;
   /** Integers of a small stored list, or what a computed one is known to be; null where it is not known. */
   numbers(input: number): readonly number[] | null;
+  /** Entries of a computed list that are constants, whatever is fed; null for the others, or where its length is unknown. */
+  constantEntries(input: number): readonly (number | null)[] | null;
   /** Nodes that read an output, and at which input; null where the graph gives it out or a subgraph reads it. */
   users(output: string): readonly { readonly node: NodeAxes; readonly input: number }[] | null;
   /** Fixes every axis of the input, or of all inputs. */

@@ -57,11 +57,12 @@ export function targetOf(
     return list && { list, computed: false };
   }
   if (intAttribute(node.node, "allowzero", 0) !== 0) return null;
+  const entries = node.constantEntries(1) ?? [];
   let same = 0;
   while (same < from.length && same < to.length && from[same] !== null && from[same] === to[same]) same++;
-  const rest = to.length - same;
-  if (rest > 1) return null;
-  return { list: to.map((_, axis) => (axis < same ? 0 : -1)), computed: true };
+  const list = to.map((_, axis) => (axis < same ? 0 : (entries[axis] ?? -1)));
+  if (list.filter((entry) => entry === -1).length > 1) return null;
+  return { list, computed: true };
 }
 
 /** The finest blocks that can be told, from the front and, past what is not known, from the back. */

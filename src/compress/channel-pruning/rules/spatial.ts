@@ -1,5 +1,5 @@
 import { floatsAttribute, intAttribute, intsAttribute, stringAttribute } from "../../../onnx/edit.ts";
-import type { Axes } from "../channels.ts";
+import type { Axes, Axis } from "../channels.ts";
 import { type NodeAxes, type Rule, type RuleTable, says } from "../rule.ts";
 
 /** Batch and channels pass, the window slides over the rest. */
@@ -43,23 +43,38 @@ const resize: Rule = (node) => {
   return [output];
 };
 
+/** What is added to the channels is new channels of one constant, as many as the pads say. */
 const pad: Rule = (node) => {
   const x = node.axes(0);
   const rank = x?.length ?? 0;
-  const pads = intsAttribute(node.node, "pads", null) ?? node.numbers(1);
+  const old = node.opset < 11;
+  const pads = old ? intsAttribute(node.node, "pads", null) : node.numbers(1);
   const axes = node.has(3) ? node.numbers(3) : Array.from({ length: rank }, (_, i) => i);
-  return [
-    past(
-      node,
-      (axis) => {
-        if (!pads || !axes || pads.length !== 2 * axes.length) return false;
-        return axes.every(
-          (one, i) => (one < 0 ? one + rank : one) !== axis || (pads[i] === 0 && pads[i + axes.length] === 0),
-        );
-      },
-      says(node.node, "pads the channels"),
-    ),
-  ];
+  if (!x || !pads || !axes || pads.length !== 2 * axes.length) {
+    node.fix(says(node.node, "pads by sizes that are computed"), 0);
+    return [x?.map(() => null)];
+  }
+  const { channels } = node;
+  const output: Axis[] = [...x];
+  axes.forEach((given, i) => {
+    const at = given < 0 ? given + rank : given;
+    const [before, after] = [pads[i]!, pads[i + axes.length]!];
+    const axis = x[at];
+    if (!axis || (before === 0 && after === 0)) return;
+    const constant = stringAttribute(node.node, "mode", "constant") === "constant";
+    if (!constant || before < 0 || after < 0 || !(old || node.isStored(1))) {
+      channels.fix(axis, says(node.node, "pads the channels"));
+      output[at] = null;
+      return;
+    }
+    const added = [channels.fresh(before), channels.fresh(after)] as const;
+    added.forEach((part, side) => {
+      const place = old ? { attribute: "pads" } : { input: 1 };
+      node.counts({ place, list: pads, entry: i + side * axes.length, axis: part });
+    });
+    output[at] = Int32Array.from([...added[0], ...axis, ...added[1]]);
+  });
+  return [output];
 };
 
 /** The channel axis in blocks² parts, which become space: the same channel of all of them goes. */
