@@ -4,24 +4,7 @@ import { symmetricEigen } from "../../src/kernels/reference/eigen.ts";
 import { gram, matmul } from "../../src/kernels/reference/matmul.ts";
 import { magnitudeBits, smallest, threshold, thresholdOver } from "../../src/kernels/reference/select.ts";
 import { rightSvd, tailEnergy } from "../../src/kernels/reference/svd.ts";
-
-/** Seeded numbers in [-1, 1): a linear congruential generator. */
-function numbers(count: number, seed = 1): Float64Array {
-  let state = seed;
-  return Float64Array.from({ length: count }, () => {
-    state = (state * 1103515245 + 12345) % 2147483648;
-    return state / 1073741824 - 1;
-  });
-}
-
-function transpose(a: Float64Array, m: number, n: number): Float64Array {
-  return Float64Array.from({ length: m * n }, (_, i) => a[(i % m) * n + Math.floor(i / m)]!);
-}
-
-function largestDifference(a: Float64Array, b: Float64Array): number {
-  expect(a.length).toBe(b.length);
-  return a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0);
-}
+import { identity, largestDifference, numbers, transpose } from "./matrices.ts";
 
 describe("matmul and gram", () => {
   test("a 2×3 by 3×2 product is exact", () => {
@@ -69,8 +52,7 @@ describe("symmetricEigen", () => {
       const half = numbers(n * n, n);
       const a = Float64Array.from(half, (_, i) => half[i]! + half[(i % n) * n + Math.floor(i / n)]!);
       const { values, vectors } = symmetricEigen(a, n);
-      const identity = Float64Array.from({ length: n * n }, (_, i) => (i % (n + 1) === 0 ? 1 : 0));
-      expect(largestDifference(matmul(transpose(vectors, n, n), vectors, n, n, n), identity)).toBeLessThan(
+      expect(largestDifference(matmul(transpose(vectors, n, n), vectors, n, n, n), identity(n))).toBeLessThan(
         1e-12,
       );
       const scaled = Float64Array.from(vectors, (value, i) => value * values[i % n]!);

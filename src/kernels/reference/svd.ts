@@ -82,8 +82,9 @@ function orthogonalize(
   negligible: number,
 ): boolean {
   const [x, y] = [columns[p]!, columns[q]!];
+  const tolerance = 4 * Number.EPSILON * Math.sqrt(x.length);
   const [xx, yy, xy] = [dot(x, x), dot(y, y), dot(x, y)];
-  if (xx <= negligible || yy <= negligible || Math.abs(xy) <= 1e-15 * Math.sqrt(xx) * Math.sqrt(yy))
+  if (xx <= negligible || yy <= negligible || Math.abs(xy) <= tolerance * Math.sqrt(xx) * Math.sqrt(yy))
     return false;
   const tau = (yy - xx) / (2 * xy);
   const t = (tau >= 0 ? 1 : -1) / (Math.abs(tau) + Math.sqrt(1 + tau * tau));

@@ -1,0 +1,176 @@
+import { type Kernels, NotPositiveDefiniteError, type ObsMask, type QuantizationGrid } from "../kernels.ts";
+import { type Call, WasmMemory } from "./memory.ts";
+
+/** How `walkColumns` finds what stands in an entry's place; as in assembly/obs.ts. */
+const WALK = { unstructured: 0, "n:m": 1, given: 2, quantize: 3 } as const;
+
+/** The kernels in WASM with relaxed SIMD, over a module that a host has loaded. */
+export function wasmKernels(module: WebAssembly.Module): Kernels {
+  const memory = new WasmMemory(module);
+  return {
+    name: "wasm",
+    matmul: (a, b, m, k, n) => memory.call((call) => multiply(call, a, b, m, k, n, false)),
+    matmulTransposed: (a, b, m, k, n) => memory.call((call) => multiply(call, a, b, m, k, n, true)),
+    addGram: (gram, x, rows, n) =>
+      memory.call((call) => {
+        const [g, at] = [call.put(gram), call.put(x)];
+        call.wasm.addGram(g, at, rows, n);
+        gram.set(call.floats(g, n * n));
+      }),
+    cholesky: (a, n) =>
+      memory.call((call) => {
+        const [l, limits] = [call.put(a), call.room(n * 8)];
+        if (call.wasm.factor(l, n, limits) === 0) throw new NotPositiveDefiniteError(n);
+        return call.doubles(l, n * n).slice();
+      }),
+    solveCholesky: (l, b, n, m) =>
+      memory.call((call) => {
+        const [factor, x] = [call.put(l), call.put(b)];
+        call.wasm.solve(factor, x, n, m);
+        return call.doubles(x, n * m).slice();
+      }),
+    inverseFactor: (h, n) =>
+      memory.call((call) => {
+        const [u, work] = [call.put(h), call.room(call.wasm.inverseWork(n) * 8)];
+        if (call.wasm.inverse(u, n, work) === 0) throw new NotPositiveDefiniteError(n);
+        return call.floats(u, n * n).slice();
+      }),
+    eigen: (a, n) => memory.call((call) => eigen(call, a, n)),
+    svd: (a, m, n) => {
+      if (m >= n) return memory.call((call) => tallSvd(call, a, m, n));
+      const { u, s, v } = memory.call((call) => tallSvd(call, transposed(a, m, n), n, m));
+      return { u: v, s, v: u };
+    },
+    obsPrune: (w, u, m, n, mask) => memory.call((call) => obsPrune(call, w, u, m, n, mask)),
+    obsQuantize: (w, u, m, n, grid) => memory.call((call) => obsQuantize(call, w, u, m, n, grid)),
+  };
+}
+
+function multiply(
+  call: Call,
+  a: Float32Array,
+  b: Float32Array,
+  m: number,
+  k: number,
+  n: number,
+  byTransposed: boolean,
+): Float32Array {
+  const [left, right, c] = [call.put(a), call.put(b), call.room(m * n * 4)];
+  call.wasm.matmul(left, right, c, m, k, n, byTransposed);
+  return call.floats(c, m * n).slice();
+}
+
+function eigen(call: Call, a: Float64Array, n: number): { values: Float64Array; vectors: Float64Array } {
+  const values = new Float64Array(n);
+  const vectors = new Float64Array(n * n);
+  if (n === 0) return { values, vectors };
+  const d = call.room(n * 8);
+  const panels = call.room(Math.ceil(n / PANEL) * PANEL * n * 8);
+  const work = call.room(call.wasm.eigenWork(n) * 8);
+  call.wasm.symmetricEigen(call.put(a), n, d, panels, work);
+  const found = call.doubles(d, n);
+  const v = call.doubles(panels, Math.ceil(n / PANEL) * PANEL * n);
+  falling(found).forEach((from, to) => {
+    const entry = (row: number) => v[(Math.floor(row / PANEL) * n + from) * PANEL + (row % PANEL)]!;
+    const sign = signOf(entry, n);
+    values[to] = found[from]!;
+    for (let row = 0; row < n; row++) vectors[row * n + to] = sign * entry(row);
+  });
+  return { values, vectors };
+}
+
+/** Rows of the eigenvectors that lie side by side; as in assembly/eigen.ts. */
+const PANEL = 8;
+
+function tallSvd(
+  call: Call,
+  a: Float64Array,
+  m: number,
+  n: number,
+): { u: Float64Array; s: Float64Array; v: Float64Array } {
+  const [u, s, v] = [new Float64Array(m * n), new Float64Array(n), new Float64Array(n * n)];
+  if (n === 0) return { u, s, v };
+  const left = call.room(m * n * 8);
+  const right = call.room(n * n * 8);
+  const work = call.room(call.wasm.svdWork(n) * 8);
+  const power = call.wasm.thinSvd(call.put(a), m, n, left, right, work);
+  const rows = Array.from({ length: n }, (_, j) => call.doubles(left + j * m * 8, m));
+  const norms = Float64Array.from(rows, norm);
+  const order = falling(norms);
+  const negligible = 1e-15 * norms[order[0]!]!;
+  order.forEach((from, to) => {
+    const vector = call.doubles(right + from * n * 8, n);
+    const sign = signOf((i) => vector[i]!, n);
+    s[to] = norms[from]! * power;
+    for (let i = 0; i < n; i++) v[i * n + to] = sign * vector[i]!;
+    if (norms[from]! <= negligible) return;
+    const factor = sign / norms[from]!;
+    for (let i = 0; i < m; i++) u[i * n + to] = factor * rows[from]![i]!;
+  });
+  return { u, s, v };
+}
+
+function obsPrune(
+  call: Call,
+  w: Float32Array,
+  u: Float32Array,
+  m: number,
+  n: number,
+  mask: ObsMask,
+): Float32Array {
+  const group = mask.kind === "n:m" ? mask.group : 1;
+  const block = Math.max(1, Math.floor(mask.blockSize / group)) * group;
+  const [weight, factor, work] = [call.put(w), call.put(u), call.room(call.wasm.obsWork(m, n, block) * 4)];
+  call.wasm.walkColumns(
+    ...[weight, factor, m, n, block, WALK[mask.kind]],
+    mask.kind === "given" ? call.put(mask.pruned) : 0,
+    mask.kind === "unstructured" ? mask.ratio : 0,
+    mask.kind === "n:m" ? mask.zeros : 0,
+    group,
+    ...[0, 0, 0, 0, work],
+  );
+  return call.floats(weight, m * n).slice();
+}
+
+function obsQuantize(
+  call: Call,
+  w: Float32Array,
+  u: Float32Array,
+  m: number,
+  n: number,
+  grid: QuantizationGrid,
+): { codes: Int8Array; values: Float32Array } {
+  const [weight, factor, scales] = [call.put(w), call.put(u), call.put(grid.scales)];
+  const codes = call.room(m * n);
+  const work = call.room(call.wasm.obsWork(m, n, grid.blockSize) * 4);
+  const marks = grid.keepZeros ? call.put(Uint8Array.from(w, (x) => (x === 0 ? 1 : 0))) : 0;
+  call.wasm.walkColumns(
+    ...[weight, factor, m, n, grid.blockSize, WALK.quantize, marks],
+    ...[0, 0, grid.group, scales, grid.least, grid.most, codes, work],
+  );
+  return { codes: call.bytes(codes, m * n).slice(), values: call.floats(weight, m * n).slice() };
+}
+
+/** Indices of the values from the largest down. */
+function falling(values: Float64Array): number[] {
+  return Array.from(values, (_, i) => i).sort((i, j) => values[j]! - values[i]! || i - j);
+}
+
+/** −1 where the largest entry, the first of equals, is negative. */
+function signOf(entry: (index: number) => number, count: number): number {
+  let largest = 0;
+  for (let i = 0; i < count; i++) if (Math.abs(entry(i)) > Math.abs(largest)) largest = entry(i);
+  return largest < 0 ? -1 : 1;
+}
+
+function norm(x: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < x.length; i++) sum += x[i]! * x[i]!;
+  return Math.sqrt(sum);
+}
+
+function transposed(a: Float64Array, m: number, n: number): Float64Array {
+  const t = new Float64Array(m * n);
+  for (let i = 0; i < m; i++) for (let j = 0; j < n; j++) t[j * m + i] = a[i * n + j]!;
+  return t;
+}
