@@ -1,7 +1,7 @@
 import type { Kernels } from "../../kernels/kernels.ts";
 import { type InputMoments, quadratic } from "../input-moments.ts";
 import type { MatrixLayout } from "../layer-matrix.ts";
-import { inner } from "../low-rank/metric.ts";
+import { dot } from "../low-rank/metric.ts";
 import type { WeightRole } from "./chain.ts";
 import type { Form, FormTarget } from "./form.ts";
 
@@ -56,7 +56,7 @@ export function formError(
     const energyOf = (stack: Float32Array) => {
       const w = matrixAt(layout, stack, index);
       if (!seen?.gram) return quadratic(w, rows, columns, seen);
-      return Math.max(0, inner(kernels.matmul(w, seen.gram, rows, columns, columns), w));
+      return Math.max(0, dot(kernels.matmul(w, seen.gram, rows, columns, columns), w));
     };
     lost += energyOf(difference);
     total += energyOf(matrices);

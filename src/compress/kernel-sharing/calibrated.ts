@@ -8,10 +8,11 @@ import {
   joined,
   matrixAt,
 } from "../forms/solution.ts";
-import { type AlternatingOptions, alternating, type Part } from "../low-rank/alternating.ts";
+import { type AlternatingOptions, alternating } from "../low-rank/alternating.ts";
 import { relativeWeight } from "../low-rank/basis-sharing.ts";
 import { expanded, type Kronecker } from "../low-rank/kronecker.ts";
 import { metricOf } from "../low-rank/metric.ts";
+import type { Part } from "../low-rank/part.ts";
 import type { SharingForm } from "../treatment.ts";
 import { type CoefficientSparsity, sparseCoefficients, withoutDeadBases } from "./sparse-coefficients.ts";
 

@@ -1,5 +1,6 @@
 import type { Kernels } from "../../kernels/kernels.ts";
-import type { Alternating, Bilinear, Part } from "../low-rank/alternating.ts";
+import type { Alternating, Bilinear } from "../low-rank/alternating.ts";
+import type { Part } from "../low-rank/part.ts";
 import { reducedMoments } from "../low-rank/reduced-moments.ts";
 import { LayerHessian } from "../sparsity/hessian.ts";
 import { pruneWith } from "../sparsity/prune-matrix.ts";

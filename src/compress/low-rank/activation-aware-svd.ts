@@ -52,7 +52,7 @@ function byRows(w: Float32Array, m: number, metric: Metric, kernels: Kernels): A
 function byColumns(w: Float32Array, m: number, metric: Metric, kernels: Kernels): ActivationAwareSvd {
   const { n } = metric;
   const l = rootOf(metric, kernels);
-  const whitened = kernels.matmul(w, Float32Array.from(l), m, n, n);
+  const whitened = kernels.matmul(w, new Float32Array(l), m, n, n);
   const seen = new Float32Array(n * n);
   kernels.addGram(seen, whitened, m, n);
   const { values, vectors } = kernels.eigen(symmetric(seen, n), n);
@@ -76,7 +76,7 @@ function tailOf(values: Float64Array): Float64Array {
 
 /** L, lower, with G = L·Lᵀ. */
 export function rootOf({ n, gram, diagonal }: Metric, kernels: Kernels): Float64Array {
-  if (gram) return jitteredCholesky(Float64Array.from(gram), n, kernels);
+  if (gram) return jitteredCholesky(new Float64Array(gram), n, kernels);
   const l = new Float64Array(n * n);
   for (let i = 0; i < n; i++) l[i * n + i] = Math.sqrt(diagonal[i]!);
   return l;
@@ -90,7 +90,7 @@ export function unwhitened(
   l: Float64Array,
   kernels: Kernels,
 ): Float32Array {
-  const lv = kernels.matmul(Float32Array.from(l), v, n, n, count);
-  const solved = kernels.solveCholesky(l, Float64Array.from(lv), n, count);
-  return transposed(Float32Array.from(solved), n, count);
+  const lv = kernels.matmul(new Float32Array(l), v, n, n, count);
+  const solved = kernels.solveCholesky(l, new Float64Array(lv), n, count);
+  return transposed(new Float32Array(solved), n, count);
 }

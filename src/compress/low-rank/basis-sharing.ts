@@ -2,9 +2,10 @@ import type { Kernels } from "../../kernels/kernels.ts";
 import { assertForm, FormError } from "../forms/form.ts";
 import { type FormLayer, type FormSolution, joined } from "../forms/solution.ts";
 import { activationAwareSvd } from "./activation-aware-svd.ts";
-import { type AlternatingOptions, alternating, type Part } from "./alternating.ts";
+import { type AlternatingOptions, alternating } from "./alternating.ts";
 import { lowRankSolution } from "./low-rank.ts";
-import { inner, type Metric, metricOf, timesMetric } from "./metric.ts";
+import { dot, type Metric, metricOf, timesMetric } from "./metric.ts";
+import type { Part } from "./part.ts";
 
 /**
  * Basis Sharing (ICLR 2025): the same matrix of several layers as a right factor that all of them share and a left
@@ -54,7 +55,7 @@ export function prepareBasisSharing(
 
 /** 1 / tr(W·G·Wᵀ), so that errors count by the share of their layer; 1 for a layer that gives nothing. */
 export function relativeWeight({ w, rows, metric }: Omit<Part, "weight">, kernels: Kernels): number {
-  const total = inner(timesMetric(w, rows, metric, kernels), w);
+  const total = dot(timesMetric(w, rows, metric, kernels), w);
   return total > 0 ? 1 / total : 1;
 }
 

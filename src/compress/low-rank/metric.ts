@@ -1,12 +1,14 @@
 import { type Kernels, NotPositiveDefiniteError } from "../../kernels/kernels.ts";
+import type { FloatArray } from "../../kernels/reference/matmul.ts";
 import type { InputMoments } from "../input-moments.ts";
 
 /**
- * Share of G's mean diagonal that is added to it: enough that inputs which the samples hardly moved still count.
- * Of all minimisers of tr(ΔW·G·ΔWᵀ) + δ‖ΔW‖² the layer error only grows with δ, up to the data-free one's, so that
- * damping never makes a calibrated factorisation worse than the data-free one.
+ * Share of G's mean diagonal that is added to it, so that inputs which the samples hardly moved still count: of 1e-4 to
+ * 0.1, 0.01 lost least on digits of MNIST that a residual network was not calibrated with. Of all minimisers of
+ * tr(ΔW·G·ΔWᵀ) + δ‖ΔW‖² the layer error only grows with δ, up to the data-free one's: damping never makes a calibrated
+ * factorisation worse than the data-free one.
  */
-export const DAMPING = 1e-3;
+export const DAMPING = 0.01;
 
 /** The quadratic form that factorisations minimise: G + damping, or its diagonal, or the identity where nothing was seen. */
 export interface Metric {
@@ -36,7 +38,7 @@ export function timesMetric(x: Float32Array, rows: number, metric: Metric, kerne
 }
 
 /** Σ aᵢ·bᵢ in double precision: tr(A·Bᵀ). */
-export function inner(a: Float32Array, b: Float32Array): number {
+export function dot(a: FloatArray, b: FloatArray): number {
   let sum = 0;
   for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
   return sum;
@@ -76,8 +78,8 @@ export function dividedBy(
   kernels: Kernels,
 ): Float32Array {
   const factor = jitteredCholesky(a, n, kernels);
-  const columns = transposed(Float64Array.from(b), rows, n);
-  return Float32Array.from(transposed(kernels.solveCholesky(factor, columns, n, rows), n, rows));
+  const columns = transposed(new Float64Array(b), rows, n);
+  return new Float32Array(transposed(kernels.solveCholesky(factor, columns, n, rows), n, rows));
 }
 
 export function jitteredCholesky(a: Float64Array, n: number, kernels: Kernels): Float64Array {

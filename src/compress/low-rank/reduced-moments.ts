@@ -27,7 +27,7 @@ export function reducedMoments(
   }
   const half = applied(kronecker, first, rank, gram, moments.mean.length, kernels);
   const whole = applied(kronecker, first, rank, transposed(half, moments.mean.length, n), n, kernels);
-  const reduced = Float32Array.from(symmetric(whole, n));
+  const reduced = new Float32Array(symmetric(whole, n));
   return {
     n,
     count,

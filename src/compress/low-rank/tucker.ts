@@ -2,9 +2,10 @@ import type { Kernels } from "../../kernels/kernels.ts";
 import { assertForm, kernelElements } from "../forms/form.ts";
 import { type FormLayer, type FormSolution, formError, joined, matrixAt } from "../forms/solution.ts";
 import { activationAwareSvd } from "./activation-aware-svd.ts";
-import { type AlternatingOptions, alternating, type Constraint } from "./alternating.ts";
+import { type AlternatingOptions, alternating } from "./alternating.ts";
 import { expanded } from "./kronecker.ts";
 import { firstColumns, metricOf, symmetric, transposed } from "./metric.ts";
+import type { Constraint } from "./part.ts";
 
 /**
  * Tucker-2 (Kim et al., ICLR 2016): 1×1 to fewer channels, the k×k core between those, 1×1 to the outputs:
