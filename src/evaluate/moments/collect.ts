@@ -171,8 +171,9 @@ class Collector {
         continue;
       }
       const indices = sampledIndices(vectors.count, share, random);
-      for (const [matrix, accumulator] of this.#accumulators.entries()) {
-        for (const index of indices) accumulator.add(vectors, matrix, index);
+      // Position by position, because the groups of a convolution have their patch at the same places.
+      for (const index of indices) {
+        for (let i = 0; i < this.#accumulators.length; i++) this.#accumulators[i]!.add(vectors, i, index);
       }
       this.#seen += indices.length;
     }

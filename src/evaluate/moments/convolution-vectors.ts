@@ -15,13 +15,15 @@ export function convolutionVectors(x: Activation, groups: number, window: Window
   const taps = elementCount(window.kernel);
   const columns = channels / groups;
   const offsets = new Int32Array(taps);
+  let patchAt = -1;
   return {
     matrices: groups,
     n: columns * taps,
     count: batch * positions,
     write(group, index, out, at) {
       const image = Math.floor(index / positions);
-      patch(offsets, index % positions, window, size, output, before);
+      if (index !== patchAt) patch(offsets, index % positions, window, size, output, before);
+      patchAt = index;
       let from = (image * channels + group * columns) * area;
       let to = at;
       for (let c = 0; c < columns; c++) {
