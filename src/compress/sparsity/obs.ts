@@ -1,6 +1,6 @@
 import { smallest } from "../../kernels/reference/select.ts";
 import type { LayerHessian } from "./hessian.ts";
-import { markZeros } from "./pattern.ts";
+import { markZeros, masked } from "./pattern.ts";
 import type { PruningPattern } from "./request.ts";
 
 /** Columns that are chosen together, as SparseGPT has them. */
@@ -69,9 +69,4 @@ function nearestMask(
     w.map((value, i) => (value === 0 ? 0 : walked[i] === 0 ? share(i) : share(i) + 2)),
     zeros,
   );
-}
-
-/** W with zeros where marks are 1. */
-export function masked(w: Float32Array, marks: Uint8Array): Float32Array {
-  return w.map((value, i) => (marks[i] === 1 ? 0 : value));
 }

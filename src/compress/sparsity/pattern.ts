@@ -67,14 +67,17 @@ function markRows(scores: Float32Array, rows: number, columns: number, zeros: nu
 
 function markGroups(scores: Float32Array, shape: PatternShape, keep: number, of: number): Uint8Array {
   const marks = new Uint8Array(scores.length);
+  const size = (i: number) => (Number.isNaN(scores[i]) ? Number.POSITIVE_INFINITY : Math.abs(scores[i]!));
   for (const { start, width } of spans(shape, of)) {
-    const zeros = width - keep;
-    if (zeros <= 0) continue;
     for (let r = 0; r < shape.rows; r++) {
       const at = r * shape.columns + start;
-      const order = Array.from({ length: width }, (_, i) => at + i);
-      order.sort((a, b) => Math.abs(scores[a]!) - Math.abs(scores[b]!) || a - b);
-      for (let i = 0; i < zeros; i++) marks[order[i]!] = 1;
+      for (let zeros = keep; zeros < width; zeros++) {
+        let least = -1;
+        for (let i = at; i < at + width; i++) {
+          if (marks[i] === 0 && (least < 0 || size(i) < size(least))) least = i;
+        }
+        marks[least] = 1;
+      }
     }
   }
   return marks;
@@ -120,4 +123,9 @@ function spans({ columns, segment }: PatternShape, width: number): { start: numb
     }
   }
   return found;
+}
+
+/** W with zeros where marks are 1. */
+export function masked(w: Float32Array, marks: Uint8Array): Float32Array {
+  return w.map((value, i) => (marks[i] === 1 ? 0 : value));
 }

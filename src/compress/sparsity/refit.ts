@@ -1,7 +1,10 @@
-import type { LayerHessian } from "./hessian.ts";
+import { type LayerHessian, moreDamped } from "./hessian.ts";
 
-/** Iterations of conjugate gradients at most, and the residual at which a row is done. */
-const ITERATIONS = 40;
+/**
+ * Iterations of conjugate gradients at most, by which the error is within a percent of the least on layers of
+ * lenet-300-100, and the residual at which a row is done.
+ */
+const ITERATIONS = 30;
 const TOLERANCE = 1e-6;
 
 /**
@@ -32,16 +35,16 @@ export function refitOnSupport(
   for (let r = 0; r < rows; r++) {
     const support = supportOf(pruned, r, n);
     if (support.length === n || support.length === 0) continue;
-    if (support.length > exactUpTo(n)) large.push(r);
+    if (!isSmall(support.length, n)) large.push(r);
     else solveRow(refitted, pull, r, support, hessian, hessian.matrix);
   }
   if (large.length > 0) solveTogether(refitted, pull, pruned, large, hessian, start);
   return refitted;
 }
 
-/** Support up to which a row's own Cholesky factor, s³/3, is worth its exactness against 2n² a step for all rows. */
-function exactUpTo(n: number): number {
-  return Math.max(128, Math.floor(Math.cbrt(20 * n * n)));
+/** Whether a row's own Cholesky factor, s³/3, is worth its exactness against 2n² for each step of all rows. */
+function isSmall(support: number, n: number): boolean {
+  return support <= 128 || support ** 3 <= 20 * n * n;
 }
 
 function supportOf(pruned: Uint8Array, row: number, n: number): number[] {
@@ -66,7 +69,12 @@ function solveRow(
     for (let j = 0; j < s; j++) a[i * s + j] = h[from + support[j]!]!;
     b[i] = pull[row * n + support[i]!]!;
   }
-  const delta = kernels.solveCholesky(kernels.cholesky(a, s), b, s, 1);
+  const delta = kernels.solveCholesky(
+    moreDamped(a, s, () => kernels.cholesky(a, s)),
+    b,
+    s,
+    1,
+  );
   for (let i = 0; i < s; i++) refitted[row * n + support[i]!]! += delta[i]!;
 }
 

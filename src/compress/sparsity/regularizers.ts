@@ -89,6 +89,8 @@ function hoyer(x: Float32Array): number {
   return squares > 0 ? sum ** 2 / squares : 0;
 }
 
+const MARGIN = 1e-9;
+
 /**
  * Proximal operator of t·HS as a shrinkage x = scale · (|v| − a)₊.
  *
@@ -98,7 +100,7 @@ function hoyer(x: Float32Array): number {
  * s₁·a² − (s₂ + 2tk)·a + 2t·s₁ = 0. The product of its roots is 2t and x needs a² < 2t: the smaller root it is. Of all k whose
  * root lies between the k-th and the next |v|, and of x = 0, the one of least ½‖x−v‖² + t·HS(x) is the minimum.
  */
-export function hoyerShrinkage(v: Float32Array, t: number): { threshold: number; scale: number } {
+function hoyerShrinkage(v: Float32Array, t: number): { threshold: number; scale: number } {
   if (t === 0) return { threshold: 0, scale: 1 };
   const sorted = v.map(Math.abs).sort();
   const total = sorted.reduce((sum, value) => sum + value * value, 0);
@@ -115,7 +117,8 @@ export function hoyerShrinkage(v: Float32Array, t: number): { threshold: number;
     const a = (4 * t * s1) / (b + Math.sqrt(Math.max(0, b * b - 8 * t * s1 * s1)));
     const next = sorted[sorted.length - k - 1] ?? 0;
     const shrunk = 1 - (a * a) / (2 * t);
-    if (a >= value || a < next || shrunk <= 0) continue;
+    // Within roundings of an entry of the support x is that entry's rounding error; the support without it is as good.
+    if (a >= value * (1 - MARGIN) || a < next * (1 - 2 * MARGIN) || shrunk <= 0) continue;
     const scale = 1 / shrunk;
     const sum = scale * (s1 - k * a);
     const squares = scale * scale * (s2 - 2 * a * s1 + k * a * a);
