@@ -165,6 +165,20 @@ describe("layers that have no moments say why", () => {
   });
 });
 
+test("a batch of too many matrices is left out", async () => {
+  const model = modelOf(
+    graphOf({
+      nodes: [node("MatMul", ["x", "w"], ["y"])],
+      initializers: [floatTensor("w", [20_000, 1, 1], floats([20_000, 1, 1]))],
+      inputs: [value("x", [1, 1])],
+      outputs: [open("y")],
+    }),
+  );
+  expect((await momentsOf(model, [{ x: fed([1, 1]) }])).get("y")?.reason).toBe(
+    "it is a batch of 20000 matrices",
+  );
+});
+
 test("a weight of several nodes pools what they see: its energy is that of all their outputs to 1e-4", async () => {
   const model = modelOf(
     graphOf({

@@ -36,6 +36,8 @@ export interface Unseen {
 
 /** Bytes of Gram matrices that a layer may have; of one with more only the diagonals are kept. */
 const MOST_GRAM_BYTES = 64 * 2 ** 20;
+/** Groups of a convolution or matrices of a batch; the widest depthwise layers in use have some thousands. */
+const MOST_MATRICES = 2 ** 14;
 const FLOAT_BYTES = 4;
 
 /** What has to be collected for the layers of a model, in the order of the layers. */
@@ -90,6 +92,7 @@ function taskOf(layer: Layer, shapes: Shapes, bodies: ReadonlyMap<string, string
   }
   if (layout === null || uses.length === 0) return because("no node multiplies by it");
   const { count, columns } = layout;
+  if (count > MOST_MATRICES) return because(`it is a batch of ${count} matrices`);
   const keepsGram =
     columns <= MOST_GRAM_FEATURES && distinct * columns * columns * FLOAT_BYTES <= MOST_GRAM_BYTES;
   return { layers: [layer.name], matrices: count, distinct, n: columns, keepsGram, uses };
