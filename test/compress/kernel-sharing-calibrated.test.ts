@@ -1,0 +1,191 @@
+import { beforeAll, describe, expect, test } from "vitest";
+import { type FormLayer, formError } from "../../src/compress/forms/solution.ts";
+import { prepareKernelSharing, type SharingSolution } from "../../src/compress/kernel-sharing/calibrated.ts";
+import { sharedKernels } from "../../src/compress/kernel-sharing/decompose.ts";
+import { basisWeight, coefficientWeight, reconstructed } from "../../src/compress/kernel-sharing/forms.ts";
+import { withoutDeadBases } from "../../src/compress/kernel-sharing/sparse-coefficients.ts";
+import { prepareSpatial } from "../../src/compress/low-rank/spatial.ts";
+import { collectMoments } from "../../src/evaluate/moments/collect.ts";
+import { referenceKernels as kernels } from "../../src/kernels/reference/kernels.ts";
+import { nodeKernels } from "../../src/kernels/wasm/node.ts";
+import type { Model } from "../../src/onnx/model.ts";
+import { readModel } from "../../src/onnx/read.ts";
+import { bytesSource } from "../../src/onnx/source.ts";
+import { nodeRuntime } from "../../src/runtime/node.ts";
+import type { Feeds } from "../../src/runtime/runtime.ts";
+import { realModels } from "../models/registry.ts";
+import { layerNamed, momentsOf } from "./forms-layer.ts";
+import { floats, floatTensor, graphOf, int, ints, modelOf, node, value } from "./tiny.ts";
+
+async function convolution(weight: readonly number[], groups = 1): Promise<FormLayer> {
+  const model = modelOf(
+    graphOf({
+      nodes: [node("Conv", ["x", "w"], ["y"], { group: int(groups), pads: ints(1, 1, 1, 1) })],
+      initializers: [floatTensor("w", weight, floats(weight, weight[0]))],
+      inputs: [value("x", [1, weight[1]! * groups, 8, 8])],
+      outputs: [{ name: "y" }],
+    }),
+  );
+  return layerNamed(model, "y");
+}
+
+const zeros = (values: Float32Array) => values.reduce((count, one) => count + (one === 0 ? 1 : 0), 0);
+const roleOf = ({ weights }: SharingSolution, role: string) =>
+  weights.find((one) => one.role === role)!.values;
+/** Without its moments, as PENNI sees it. */
+const unseen = (layer: FormLayer): FormLayer => ({ ...layer, moments: layer.moments.map(() => null) });
+
+test("without moments it is PENNI: the truncated SVD of the kernels, to 1e-5", async () => {
+  const layer = unseen(await convolution([8, 6, 3, 3]));
+  const shared = sharedKernels(layer.matrices, 9);
+  for (const bases of [1, 3, 5]) {
+    const [solution] = prepareKernelSharing([layer], kernels).at(bases, "basis_first");
+    expect(Math.abs(solution!.error - shared.tail[bases]!)).toBeLessThan(1e-5);
+  }
+});
+
+test("both orders hold the same numbers, in the layout of their chains", async () => {
+  const layer = await convolution([8, 6, 3, 3]);
+  const solver = prepareKernelSharing([layer], kernels);
+  const work = { inputs: 6, outputs: 8, groups: 1, kernel: 9, positions: 64 };
+  for (const order of ["basis_first", "coefficients_first"] as const) {
+    const [solution] = solver.at(3, order);
+    const [b, c] = [roleOf(solution!, "basis"), roleOf(solution!, "coefficients")];
+    const dense = reconstructed(b, c, work, 3, order);
+    dense.forEach((one, i) => {
+      expect(Math.abs(one - solution!.dense[i]!)).toBeLessThan(1e-5);
+    });
+  }
+});
+
+describe("one basis for several layers", () => {
+  test("of other channels, and of groups; the basis is the same", async () => {
+    const layers = await Promise.all([
+      convolution([8, 6, 3, 3]),
+      convolution([4, 8, 3, 3]),
+      convolution([6, 4, 3, 3], 2),
+    ]);
+    const solutions = prepareKernelSharing(layers, kernels).at(4, "basis_first");
+    for (const { basis } of solutions) expect(basis).toEqual(solutions[0]!.basis);
+    expect(solutions.map((solution) => roleOf(solution, "coefficients").length)).toEqual([
+      8 * 6 * 4,
+      4 * 8 * 4,
+      6 * 4 * 4,
+    ]);
+    const plain = prepareKernelSharing(layers.map(unseen), kernels).at(4, "basis_first");
+    let [calibrated, free] = [0, 0];
+    layers.forEach((layer, i) => {
+      calibrated += solutions[i]!.error;
+      free += formError(layer, plain[i]!.dense, kernels);
+      const own = prepareKernelSharing([layer], kernels).at(4, "basis_first")[0]!;
+      expect(own.error).toBeLessThan(solutions[i]!.error * 1.02);
+    });
+    expect(calibrated).toBeLessThan(free);
+  });
+
+  test("layers with other kernels are refused", async () => {
+    const layers = await Promise.all([convolution([8, 6, 3, 3]), convolution([8, 6, 5, 5])]);
+    expect(() => prepareKernelSharing(layers, kernels)).toThrow(/equal kernels/);
+  });
+});
+
+describe("sparse coefficients", () => {
+  test("exactly as many zeros as asked for, and less error than zeroing the same share by magnitude", async () => {
+    const layer = await convolution([10, 8, 3, 3]);
+    const solver = prepareKernelSharing([layer], kernels);
+    const [full] = solver.at(4, "basis_first");
+    const work = { inputs: 8, outputs: 10, groups: 1, kernel: 9, positions: 64 };
+    for (const ratio of [0.3, 0.6]) {
+      const [sparse] = solver.at(4, "basis_first", { sparsity: { ratio, solver: "obs" } });
+      const c = roleOf(sparse!, "coefficients");
+      expect(zeros(c)).toBe(Math.round(ratio * c.length));
+      const plain = roleOf(full!, "coefficients").slice();
+      const order = [...plain.keys()].sort((a, b) => Math.abs(plain[a]!) - Math.abs(plain[b]!));
+      for (const at of order.slice(0, zeros(c))) plain[at] = 0;
+      const magnitude = reconstructed(roleOf(full!, "basis"), plain, work, 4, "basis_first");
+      const error = formError(layer, Float32Array.from(magnitude), kernels);
+      expect(sparse!.error).toBeLessThan(0.7 * error);
+      expect(sparse!.error).toBeGreaterThan(full!.error);
+    }
+  });
+
+  test("inputs and outputs that nothing reads are named, unused basis kernels go", async () => {
+    const layer = await convolution([6, 4, 3, 3]);
+    const x = floats([80, 36]).map((one, i) => (Math.floor((i % 36) / 9) === 1 ? 0 : one));
+    const dead = {
+      ...layer,
+      matrices: layer.matrices.map((one, i) => (Math.floor(i / 36) === 2 ? 0 : one)),
+      moments: [momentsOf(x, 80, 36)],
+    };
+    const sparsity = { ratio: 0.7, solver: "obs" } as const;
+    const [sparse] = prepareKernelSharing([dead], kernels).at(3, "basis_first", { sparsity });
+    expect(sparse!.dead.inputs).toEqual([1]);
+    expect(sparse!.dead.outputs).toEqual([2]);
+    const last = [Float32Array.of(1, 0, 2, 3, 0, 4)];
+    const shrunk = withoutDeadBases({ rank: 3, first: floats([3, 9]), last, history: [] });
+    expect(shrunk.rank).toBe(2);
+    expect(shrunk.last).toEqual([Float32Array.of(1, 2, 3, 4)]);
+    expect(shrunk.first).toEqual(
+      Float32Array.from([...floats([3, 9]).subarray(0, 9), ...floats([3, 9]).subarray(18)]),
+    );
+  });
+
+  test("all coefficients zero: one basis kernel is left, and nothing is NaN", async () => {
+    const layer = await convolution([4, 3, 3, 3]);
+    const [gone] = prepareKernelSharing([layer], kernels).at(3, "coefficients_first", {
+      sparsity: { ratio: 1, solver: "magnitude" },
+    });
+    expect(gone!.form).toEqual({ kind: "kernel_sharing", order: "coefficients_first", bases: 1 });
+    expect(gone!.dense.every((one) => one === 0)).toBe(true);
+    expect(gone!.error).toBeCloseTo(1, 5);
+  });
+});
+
+const resnet = realModels.find(({ name }) => name === "resnet-mnist")!;
+
+describe.skipIf(resnet.missing !== null)("a real layer with real activations: resnet-mnist", () => {
+  let layer: FormLayer;
+  let held: FormLayer;
+
+  async function seenBy(model: Model, feeds: readonly Feeds[], name: string) {
+    const runtime = await nodeRuntime();
+    const limits = { fewestVectors: 1000, vectorsPerFeature: 4 };
+    const options = { model, feeds, kernels: await nodeKernels(), runtime, limits };
+    for await (const { layer: one, matrices } of collectMoments(options)) {
+      if (one === name) return matrices!;
+    }
+    throw new Error(`no moments of ${name}`);
+  }
+
+  beforeAll(async () => {
+    const model = await readModel(bytesSource(await resnet.bytes()));
+    const name = "/layer2/layer2.0/conv1/Conv";
+    const samples = await resnet.samples(32);
+    const found = await layerNamed(model, name, () => null);
+    layer = { ...found, moments: await seenBy(model, samples.slice(0, 16), name) };
+    held = { ...found, moments: await seenBy(model, samples.slice(16), name) };
+  }, 30_000);
+
+  test("calibrated loses less than three quarters of what PENNI loses at equal bases, on digits it never saw", () => {
+    const work = { inputs: 16, outputs: 32, groups: 1, kernel: 9, positions: 196 };
+    const shared = sharedKernels(layer.matrices, 9);
+    const solver = prepareKernelSharing([layer], kernels);
+    for (const bases of [2, 3, 5]) {
+      const b = basisWeight(shared, work, [3, 3], bases, "basis_first").values;
+      const c = coefficientWeight(layer.matrices, shared, work, bases, "basis_first").values;
+      const penni = Float32Array.from(reconstructed(b, c, work, bases, "basis_first"));
+      const [calibrated] = solver.at(bases, "basis_first");
+      expect(formError(held, calibrated!.dense, kernels)).toBeLessThan(
+        0.75 * formError(held, penni, kernels),
+      );
+    }
+  });
+
+  test("and so does k×1 then 1×k, less than half", () => {
+    const calibrated = prepareSpatial(layer, 0, kernels).at(16);
+    const free = prepareSpatial(unseen(layer), 0, kernels).at(16);
+    expect(formError(held, calibrated.dense, kernels)).toBeLessThan(
+      0.5 * formError(held, free.dense, kernels),
+    );
+  });
+});
