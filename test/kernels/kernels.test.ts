@@ -1,6 +1,12 @@
+import { expect, test } from "vitest";
 import { referenceKernels } from "../../src/kernels/reference/kernels.ts";
 import { nodeKernels } from "../../src/kernels/wasm/node.ts";
 import { describeKernels } from "./contract.ts";
+import { KERNELS_DIGEST, kernelsDigest } from "./every-kernel.ts";
 
 describeKernels("the reference", async () => referenceKernels);
 describeKernels("WASM in Node", nodeKernels);
+
+test("every kernel gives the same bits in Node, workerd and Chromium", async () => {
+  expect(await kernelsDigest(await nodeKernels())).toBe(KERNELS_DIGEST);
+});

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { LocalHost } from "../../src/cli/local-host.ts";
 import { runCompression } from "../../src/jobs/pipeline.ts";
 import { bytesSource } from "../../src/onnx/source.ts";
+import { KERNELS_DIGEST } from "../kernels/every-kernel.ts";
 import { realModel } from "../models/registry.ts";
 import type { Page } from "./page.ts";
 import { RECOGNISER_DIGEST } from "./same-bits.ts";
@@ -40,6 +41,10 @@ describe.skipIf(missing !== null)(`the engine in Chromium${missing ? ` (skipped:
       type: "application/wasm",
       body: await readFile(join(ROOT, "node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm")),
     });
+    files.set("/kernels.wasm", {
+      type: "application/wasm",
+      body: await readFile(join(ROOT, "src/kernels/wasm/kernels.wasm")),
+    });
     server = createServer((request, response) => {
       const file = files.get(request.url ?? "");
       response.writeHead(file ? 200 : 404, { "content-type": file?.type ?? "text/plain" }).end(file?.body);
@@ -66,6 +71,10 @@ describe.skipIf(missing !== null)(`the engine in Chromium${missing ? ` (skipped:
 
   test("gives the recogniser's answer to the bit, as Node and workerd do", async () => {
     expect(await inPage(await realModel("ocr-recogniser").bytes(), "digest")).toBe(RECOGNISER_DIGEST);
+  });
+
+  test("every kernel gives the same bits as in Node and workerd", async () => {
+    expect(await inPage(new Uint8Array(), "kernels")).toBe(KERNELS_DIGEST);
   });
 
   test("compresses a model to the same bytes as Node does", async () => {

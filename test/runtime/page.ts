@@ -1,7 +1,9 @@
 import type { Blobs, JobHost } from "../../src/jobs/job.ts";
 import { runCompression } from "../../src/jobs/pipeline.ts";
+import { browserKernels } from "../../src/kernels/wasm/browser.ts";
 import { bytesSource } from "../../src/onnx/source.ts";
 import { browserRuntime } from "../../src/runtime/browser.ts";
+import { kernelsDigest } from "../kernels/every-kernel.ts";
 import { recogniserDigest } from "./same-bits.ts";
 
 /** What a page does with the engine: everything in memory, each step once. */
@@ -44,6 +46,9 @@ const page = {
   async digest(): Promise<string> {
     const session = await (await browserRuntime("/ort.wasm")).load(await modelBytes());
     return recogniserDigest(session);
+  },
+  async kernels(): Promise<string> {
+    return kernelsDigest(await browserKernels("/kernels.wasm"));
   },
   async compress(): Promise<string> {
     const host = new PageHost(await modelBytes());

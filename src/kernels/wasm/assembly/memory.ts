@@ -11,4 +11,4 @@ export const PACKED_B: usize = PACKED_A + BLOCK_ROWS * BLOCK_DEPTH * 8;
 export const EDGE: usize = PACKED_B + BLOCK_DEPTH * BLOCK_COLUMNS * 8;
 /** Counts of a radix selection. */
 export const BINS: usize = EDGE + 64 * 8;
-export const FREE: usize = BINS + 2048 * 4;
+export const FREE: usize = BINS + 8192 * 4;

@@ -71,6 +71,7 @@ export function walkColumns(
     for (let p: usize = 0; p < width; p += step) {
       const end = min(width, p + step);
       for (let r: usize = 0; r < m; r += 4) {
+        let scale = f32x4.splat(0);
         for (let j = p; j < end; j++) {
           const at = (j * stride + r) * 4;
           if (kind === GROUPS && (from + j) % group === 0 && from + j + group <= n) {
@@ -80,7 +81,9 @@ export function walkColumns(
           const zero = v128.load(zeroed + at);
           let kept = value;
           if (kind === QUANTIZE) {
-            const scale = scalesOf(scales, r, m, (from + j) / group, (n + group - 1) / group);
+            if (j === p || (from + j) % group === 0) {
+              scale = scalesOf(scales, r, m, (from + j) / group, (n + group - 1) / group);
+            }
             const code = v128.andnot(codesOf(value, scale, least, most), zero);
             v128.store(zeroed + at, code);
             kept = f32x4.mul(scale, code);
