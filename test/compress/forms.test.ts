@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { chainOf } from "../../src/compress/forms/chain.ts";
 import { type Form, FormError, reasonAgainst } from "../../src/compress/forms/form.ts";
 import type { FormSolution } from "../../src/compress/forms/solution.ts";
+import { stepMoments } from "../../src/compress/forms/step-moments.ts";
 import { prepareKernelSharing } from "../../src/compress/kernel-sharing/calibrated.ts";
 import { prepareLowRank } from "../../src/compress/low-rank/low-rank.ts";
 import { prepareSpatial } from "../../src/compress/low-rank/spatial.ts";
@@ -13,7 +14,7 @@ import type { Dim, Model } from "../../src/onnx/model.ts";
 import { elementCount } from "../../src/onnx/tensor-value.ts";
 import { modelBytes } from "../../src/onnx/write.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
-import { type FoundLayer, layerNamed, weightDims, withDense, withForm } from "./forms-layer.ts";
+import { type FoundLayer, layerNamed, momentsOf, weightDims, withDense, withForm } from "./forms-layer.ts";
 import { floatFeed, floats, floatTensor, graphOf, int, ints, modelOf, node, runBoth, value } from "./tiny.ts";
 
 function solved(layer: FoundLayer, form: Form): FormSolution {
@@ -305,6 +306,67 @@ for (const [op, gates] of [
     expect(reasonAgainst("low_rank", recurrent.target)).toMatch(/every step/);
   });
 }
+
+describe("moments of each step's input, from those of the layer's, to 1e-3", () => {
+  /** Without padding and with a 1×1 map of outputs, every step sees exactly the vectors that the layer's moments count. */
+  const weight = [5, 4, 3, 2];
+  const model = layerModel("Conv", [[1, 4, 3, 2], weight, null], {});
+  const count = 7;
+  const x = floats([count, 24], 8);
+  const cases: Form[] = [
+    { kind: "low_rank", rank: 3 },
+    { kind: "spatial", axis: 0, rank: 3 },
+    { kind: "spatial", axis: 1, rank: 2 },
+    { kind: "tucker", inputRank: 2, outputRank: 3 },
+    { kind: "kernel_sharing", order: "basis_first", bases: 3 },
+  ];
+  test.each(cases)("%j", async (form) => {
+    const found = await layerNamed(model, "y", () => momentsOf(x, count, 24));
+    const solution = solved(found, form);
+    const moments = stepMoments(found, solution, kernels);
+    const chained = withForm(model, found, solution);
+    const [last, before] = [...chained.graph.nodes].reverse();
+    const role = solution.weights.at(-1)!.role;
+    // The last step's input, exposed.
+    const outputs = [value(last!.inputs[0]!, [null, null, null, null])];
+    const exposed = {
+      ...chained,
+      graph: { ...chained.graph, nodes: chained.graph.nodes.slice(0, -1), outputs },
+    };
+    expect(before!.outputs).toEqual([last!.inputs[0]]);
+    const rows: number[] = [];
+    for (let i = 0; i < count; i++) {
+      const feed = { type: "float32", dims: [1, 4, 3, 2], data: x.slice(i * 24, (i + 1) * 24) } as const;
+      rows.push(...(await runBoth(exposed, { x: feed })).web);
+    }
+    const expected = momentsOf(Float32Array.from(rows), count, rows.length / count);
+    const actual = moments[role]![0]!;
+    expect(actual.n).toBe(expected.n);
+    const scale = Math.max(...expected.diagonal);
+    expected.gram!.forEach((one, i) => {
+      expect(Math.abs(one - actual.gram![i]!)).toBeLessThan(1e-3 * scale);
+    });
+  });
+
+  test("a 1×1 step in front sees the mean over the kernel's positions", async () => {
+    const found = await layerNamed(model, "y", () => momentsOf(x, count, 24));
+    const moments = stepMoments(
+      found,
+      solved(found, { kind: "tucker", inputRank: 2, outputRank: 3 }),
+      kernels,
+    );
+    // Channel c at position p of sample r is one vector's entry.
+    const vectors = new Float32Array(count * 6 * 4);
+    for (let r = 0; r < count; r++) {
+      for (let c = 0; c < 4; c++)
+        for (let p = 0; p < 6; p++) vectors[(r * 6 + p) * 4 + c] = x[r * 24 + c * 6 + p]!;
+    }
+    const expected = momentsOf(vectors, count * 6, 4);
+    expected.gram!.forEach((one, i) => {
+      expect(Math.abs(one - moments.right![0]!.gram![i]!)).toBeLessThan(1e-5);
+    });
+  });
+});
 
 test("the dense form's chain is the node itself", async () => {
   const data = [1, 3, 5, 5];

@@ -36,3 +36,27 @@ export function reducedMoments(
     mean,
   };
 }
+
+/**
+ * Moments of the features at one inner position, of features blocks·inner long with the inner position last: the mean
+ * over all inner positions. What a 1×1 convolution sees where a k×k one saw x.
+ */
+export function innerMoments({ count, n, gram, diagonal, mean }: InputMoments, inner: number): InputMoments {
+  const features = n / inner;
+  const list = (from: Float32Array) => {
+    const to = new Float32Array(features);
+    for (let i = 0; i < n; i++) to[Math.floor(i / inner)]! += from[i]! / inner;
+    return to;
+  };
+  const blocks = gram ? new Float32Array(features * features) : null;
+  if (gram && blocks) {
+    for (let i = 0; i < features; i++) {
+      for (let j = 0; j < features; j++) {
+        let sum = 0;
+        for (let q = 0; q < inner; q++) sum += gram[(i * inner + q) * n + j * inner + q]!;
+        blocks[i * features + j] = sum / inner;
+      }
+    }
+  }
+  return { n: features, count, gram: blocks, diagonal: list(diagonal), mean: list(mean) };
+}

@@ -27,7 +27,8 @@ export function prepareSpatial(
   const order = axisFirst(columns, kernel, axis);
   const solvers = Array.from({ length: count }, (_, index) => {
     const w = columnsIn(order, matrixAt(layout, matrices, index), rows);
-    const metric = metricOf(momentsIn(order, moments[index] ?? null), columns, damping);
+    const seen = moments[index];
+    const metric = metricOf(seen ? momentsIn(order, seen) : null, columns, damping);
     return alternating([{ w, rows, kronecker, metric, weight: 1 }], kernels);
   });
   return {
@@ -53,7 +54,7 @@ export function prepareSpatial(
 }
 
 /** Where the features lie (channel, kernel…) in the order (channel, kernel along the axis, kernel along the others). */
-function axisFirst(features: number, kernel: readonly number[], axis: number): Int32Array {
+export function axisFirst(features: number, kernel: readonly number[], axis: number): Int32Array {
   const after = kernel.slice(axis + 1).reduce((product, dim) => product * dim, 1);
   const before = kernel.slice(0, axis).reduce((product, dim) => product * dim, 1);
   const along = kernel[axis]!;
@@ -83,8 +84,8 @@ function columnsBack(order: Int32Array, w: Float32Array, rows: number): Float32A
   return to;
 }
 
-function momentsIn(order: Int32Array, moments: InputMoments | null): InputMoments | null {
-  if (!moments) return null;
+/** The moments of features taken in another order. */
+export function momentsIn(order: Int32Array, moments: InputMoments): InputMoments {
   const { n, gram } = moments;
   const list = (from: Float32Array) => Float32Array.from(order, (at) => from[at]!);
   const moved = gram ? new Float32Array(gram.length) : null;
