@@ -1,0 +1,473 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { type InputMoments, layerError } from "../../src/compress/input-moments.ts";
+import { fromMatrices, layoutOf, toMatrices } from "../../src/compress/layer-matrix.ts";
+import { readWeight } from "../../src/compress/layer-of-model.ts";
+import { gptqCodes } from "../../src/compress/quantization/gptq.ts";
+import { type Grid, gridValues } from "../../src/compress/quantization/grid.ts";
+import {
+  fittedLevels,
+  type Levels,
+  nearestLevel,
+  uniformLevels,
+} from "../../src/compress/quantization/levels.ts";
+import { objectiveOf } from "../../src/compress/quantization/objective.ts";
+import { type QuantizeRequest, quantizeMatrix } from "../../src/compress/quantization/quantize-matrix.ts";
+import { quantizeWeight } from "../../src/compress/quantization/quantize-weight.ts";
+import { codedValues } from "../../src/compress/storage/coded.ts";
+import { decodeNodes } from "../../src/compress/storage/decode-nodes.ts";
+import { storeCoded, storeDequantized } from "../../src/compress/storage/store.ts";
+import type { StoredWeight } from "../../src/compress/storage/stored-weight.ts";
+import { referenceKernels as kernels } from "../../src/kernels/reference/kernels.ts";
+import { freshNames } from "../../src/onnx/edit.ts";
+import { type Layer, listLayers } from "../../src/onnx/layers.ts";
+import type { Model, Node } from "../../src/onnx/model.ts";
+import { inferShapes } from "../../src/onnx/shapes/infer.ts";
+import {
+  type Feed,
+  floatFeed,
+  floats,
+  floatTensor,
+  graphOf,
+  int,
+  ints,
+  largestDifference,
+  modelOf,
+  node,
+  runBoth,
+  value,
+} from "./tiny.ts";
+
+const REQUEST: QuantizeRequest = {
+  levels: 15,
+  spacing: "uniform",
+  group: null,
+  columnGroup: null,
+  solver: "descent",
+  keepZeros: false,
+  halfScales: false,
+};
+
+/** Moments of correlated inputs with a mean, as behind a ReLU; columns of unlike size, the last `dead` never seen. */
+function momentsOf(n: number, seed: number, dead = 0, count = 4 * n): InputMoments {
+  const mixing = floats([n, n], seed);
+  const source = floats([count, n], seed + 1000);
+  const gram = new Float64Array(n * n);
+  const mean = new Float64Array(n);
+  for (let s = 0; s < count; s++) {
+    const x = Float64Array.from({ length: n }, (_, i) => {
+      if (i >= n - dead) return 0;
+      let sum = 0;
+      for (let k = 0; k < n; k++) sum += mixing[i * n + k]! * source[s * n + k]! * (k < 3 ? 3 : 0.4);
+      return Math.max(0, sum + 0.5) * (1 + (i % 4));
+    });
+    for (let i = 0; i < n; i++) {
+      mean[i]! += x[i]! / count;
+      for (let j = 0; j < n; j++) gram[i * n + j]! += (x[i]! * x[j]!) / count;
+    }
+  }
+  return {
+    n,
+    count,
+    gram: Float32Array.from(gram),
+    diagonal: Float32Array.from({ length: n }, (_, i) => gram[i * n + i]!),
+    mean: Float32Array.from(mean),
+  };
+}
+
+const error = (w: Float32Array, request: Partial<QuantizeRequest>, moments: InputMoments, rows: number) => {
+  const objective = objectiveOf(moments.n, moments, false, kernels);
+  const { values } = quantizeMatrix(w, rows, moments.n, objective, { ...REQUEST, ...request }, kernels);
+  return layerError(w, values, rows, moments.n, moments);
+};
+
+/** GPTQ as the paper derives it: the inverse Hessian itself, one column eliminated at a time, all in float64. */
+function plainGptq(
+  weight: Float32Array,
+  rows: number,
+  n: number,
+  h: Float32Array,
+  order: Uint32Array,
+  round: (w: number, row: number, column: number) => number,
+): Float64Array {
+  const w = Float64Array.from(weight);
+  const inverse = inverseOf(Float64Array.from(h), n);
+  for (const j of order) {
+    const pivot = inverse[j * n + j]!;
+    for (let r = 0; r < rows; r++) {
+      const q = round(w[r * n + j]!, r, j);
+      const err = (w[r * n + j]! - q) / pivot;
+      for (let k = 0; k < n; k++) w[r * n + k]! -= err * inverse[j * n + k]!;
+      w[r * n + j] = q;
+    }
+    const row = inverse.slice(j * n, (j + 1) * n);
+    for (let a = 0; a < n; a++)
+      for (let b = 0; b < n; b++) inverse[a * n + b]! -= (row[a]! * row[b]!) / pivot;
+  }
+  return w;
+}
+
+/** Gauss and Jordan, without pivoting: H is positive definite. */
+function inverseOf(h: Float64Array, n: number): Float64Array {
+  const inverse = new Float64Array(n * n);
+  for (let i = 0; i < n; i++) inverse[i * n + i] = 1;
+  for (let i = 0; i < n; i++) {
+    const pivot = h[i * n + i]!;
+    for (let k = 0; k < n; k++) {
+      h[i * n + k]! /= pivot;
+      inverse[i * n + k]! /= pivot;
+    }
+    for (let r = 0; r < n; r++) {
+      const factor = h[r * n + i]!;
+      if (r === i || factor === 0) continue;
+      for (let k = 0; k < n; k++) {
+        h[r * n + k]! -= factor * h[i * n + k]!;
+        inverse[r * n + k]! -= factor * inverse[i * n + k]!;
+      }
+    }
+  }
+  return inverse;
+}
+
+describe("GPTQ", () => {
+  const palette: Levels = {
+    uniform: false,
+    values: Float32Array.of(-1, -0.6, -0.3, -0.1, 0, 0.1, 0.3, 0.6, 1),
+  };
+  for (const [name, levels, top] of [
+    ["evenly spaced levels", uniformLevels(15), 7],
+    ["a palette", palette, 1],
+  ] as const) {
+    test(`equals the paper's elimination of the inverse Hessian to 1e-4, ${name}`, () => {
+      for (const [rows, n, seed] of [
+        [1, 1, 1],
+        [6, 13, 2],
+        [5, 70, 3],
+        [16, 130, 4],
+      ] as const) {
+        const w = floats([rows, n], seed);
+        const objective = objectiveOf(n, momentsOf(n, seed), false, kernels);
+        const scales = Float32Array.from({ length: rows }, (_, r) => (0.5 + r / 50) / top);
+        const grid: Grid = { rows, columns: n, levels, group: n, scales, columnScales: null };
+        const values = gridValues(grid, gptqCodes(w, grid, objective, false, kernels));
+        const expected = plainGptq(w, rows, n, objective.h!, objective.order, (x, r) => {
+          return levels.values[nearestLevel(levels, x / scales[r]!)]! * scales[r]!;
+        });
+        expect(largestDifference([...values], [...expected])).toBeLessThan(1e-4);
+      }
+    });
+  }
+
+  test("on average coordinate descent ≤ GPTQ ≤ nearest, GPTQ at most 60% of nearest, for 255, 15 and 4 levels and palettes", () => {
+    for (const request of [
+      { levels: 255 },
+      { levels: 15 },
+      { levels: 4 },
+      { levels: 15, group: 8 },
+      { levels: 9, spacing: "palette" },
+      { levels: 15, columnGroup: 1 },
+    ] as const) {
+      const [nearest, gptq, descent] = (["nearest", "gptq", "descent"] as const).map((solver) => {
+        let sum = 0;
+        for (let seed = 1; seed <= 5; seed++) {
+          sum += error(floats([12, 48], seed), { ...request, solver }, momentsOf(48, seed + 50), 12);
+        }
+        return sum / 5;
+      });
+      expect(gptq, JSON.stringify(request)).toBeLessThan(0.6 * nearest!);
+      expect(descent, JSON.stringify(request)).toBeLessThanOrEqual(gptq!);
+    }
+  });
+});
+
+describe("levels and scales", () => {
+  test("fitted levels are as good as the best of all partitions to 1%, for few points", () => {
+    for (let seed = 1; seed <= 8; seed++) {
+      const points = floats([9], seed).sort();
+      const weights = floats([9], seed + 20).map((one) => one + 1.1);
+      const cost = (values: Float32Array) =>
+        points.reduce((sum, x, i) => sum + weights[i]! * Math.min(...values.map((v) => (x - v) ** 2)), 0);
+      let best = Number.POSITIVE_INFINITY;
+      for (let a = 1; a < 8; a++) {
+        for (let b = a + 1; b < 9; b++) {
+          const means = [0, a, b].map((from, i) => {
+            const to = [a, b, 9][i]!;
+            let [mass, sum] = [0, 0];
+            for (let k = from; k < to; k++)
+              [mass, sum] = [mass + weights[k]!, sum + weights[k]! * points[k]!];
+            return sum / mass;
+          });
+          best = Math.min(best, cost(Float32Array.from(means)));
+        }
+      }
+      expect(cost(fittedLevels(points, weights, 3, false).values)).toBeLessThan(best * 1.01 + 1e-6);
+    }
+  });
+
+  test("more freedom lowers the error: blocks, scales of columns and palettes against one scale a row", () => {
+    let [row, block, rank1, palette] = [0, 0, 0, 0];
+    for (let seed = 1; seed <= 4; seed++) {
+      const moments = momentsOf(64, seed);
+      // Outlier channels: a few columns of W are far larger, where inputs are small.
+      const w = floats([16, 64], seed).map((x, i) => x ** 3 * (i % 64 < 3 ? 8 : 1));
+      row += error(w, {}, moments, 16);
+      block += error(w, { group: 8 }, moments, 16);
+      rank1 += error(w, { columnGroup: 1 }, moments, 16);
+      palette += error(w, { spacing: "palette" }, moments, 16);
+    }
+    expect(block).toBeLessThan(0.8 * row);
+    expect(rank1).toBeLessThan(0.8 * row);
+    expect(palette).toBeLessThan(0.8 * row);
+  });
+});
+
+describe("the bias shift", () => {
+  test("gives back the mean of the output to 1e-4, and lowers the error of outputs that have a large mean", () => {
+    const moments = momentsOf(32, 3);
+    const w = floats([8, 32], 5);
+    const objective = objectiveOf(32, moments, true, kernels);
+    const { values, biasShift } = quantizeMatrix(w, 8, 32, objective, { ...REQUEST, levels: 7 }, kernels);
+    const mean = (matrix: Float32Array) => kernels.matmul(matrix, moments.mean, 8, 32, 1);
+    const after = mean(values).map((one, i) => one + biasShift![i]!);
+    expect(largestDifference([...after], [...mean(w)])).toBeLessThan(1e-4);
+    const mse = (v: Float32Array, centred: boolean) => {
+      const d = v.map((one, i) => one - w[i]!);
+      const g = kernels.matmul(d, moments.gram!, 8, 32, 32);
+      const means = mean(d);
+      return (
+        g.reduce((sum, one, i) => sum + one * d[i]!, 0) - (centred ? means.reduce((s, m) => s + m * m, 0) : 0)
+      );
+    };
+    const plain = quantizeMatrix(
+      w,
+      8,
+      32,
+      objectiveOf(32, moments, false, kernels),
+      { ...REQUEST, levels: 7 },
+      kernels,
+    );
+    expect(plain.biasShift).toBeNull();
+    expect(mse(values, true)).toBeLessThan(mse(plain.values, false));
+  });
+});
+
+test("zeros stay zeros, zero rows too, and nothing is NaN: dead inputs, one sample, no samples, any request", () => {
+  const requests = fc.record({
+    levels: fc.constantFrom(2, 3, 4, 15, 16, 255, 256),
+    spacing: fc.constantFrom("uniform" as const, "palette" as const),
+    group: fc.constantFrom(null, 1, 2, 4),
+    columnGroup: fc.constantFrom(null, 1, 2, 4),
+    solver: fc.constantFrom("nearest" as const, "gptq" as const, "descent" as const),
+    keepZeros: fc.boolean(),
+    halfScales: fc.boolean(),
+  });
+  fc.assert(
+    fc.property(
+      requests,
+      fc.nat(1000),
+      fc.constantFrom("full", "one", "diagonal", "none", "dead"),
+      fc.boolean(),
+      fc.constantFrom(0, 1, 1e-30, 1e30),
+      (request, seed, seen, biasCorrection, size) => {
+        const [rows, n] = [5, 12];
+        const w = floats([rows, n], seed).map((x, i) => (i < n || i % 3 === 0 ? 0 : x * size));
+        const full = momentsOf(n, seed, seen === "dead" ? n : 2, seen === "one" ? 1 : 30);
+        const moments = seen === "none" ? null : seen === "diagonal" ? { ...full, gram: null } : full;
+        const objective = objectiveOf(n, moments, biasCorrection, kernels);
+        const result = quantizeMatrix(w, rows, n, objective, request, kernels);
+        expect(result.values.every(Number.isFinite)).toBe(true);
+        expect(result.scales.every(Number.isFinite)).toBe(true);
+        expect(result.codes.every((code) => code < result.levels.length)).toBe(true);
+        expect(result.levels.length).toBeLessThanOrEqual(request.levels);
+        expect(result.biasShift?.every(Number.isFinite) ?? true).toBe(true);
+        for (let c = 0; c < n; c++) expect(Math.abs(result.values[c]!)).toBe(0);
+        if (request.keepZeros) expect(result.values.every((one, i) => w[i] !== 0 || one === 0)).toBe(true);
+      },
+    ),
+    { numRuns: 150, seed: 7 },
+  );
+});
+
+/** A tiny model around one layer, and its input. */
+const layers: Record<string, { nodes: Node[]; dims: Record<string, number[]>; feed: Feed; out: number[] }> = {
+  Conv: {
+    nodes: [node("Conv", ["x", "w"], ["y"], { pads: ints(1, 1, 1, 1) })],
+    dims: { w: [6, 4, 3, 3] },
+    feed: floatFeed([1, 4, 5, 5]),
+    out: [1, 6, 5, 5],
+  },
+  "grouped Conv": {
+    nodes: [node("Conv", ["x", "w"], ["y"], { group: int(2) })],
+    dims: { w: [6, 2, 3, 3] },
+    feed: floatFeed([1, 4, 5, 5]),
+    out: [1, 6, 3, 3],
+  },
+  "grouped ConvTranspose": {
+    nodes: [node("ConvTranspose", ["x", "w"], ["y"], { group: int(2) })],
+    dims: { w: [4, 3, 2, 2] },
+    feed: floatFeed([1, 4, 5, 5]),
+    out: [1, 6, 6, 6],
+  },
+  MatMul: {
+    nodes: [node("MatMul", ["x", "w"], ["y"])],
+    dims: { w: [12, 7] },
+    feed: floatFeed([3, 12]),
+    out: [3, 7],
+  },
+  "MatMul of several": {
+    nodes: [node("MatMul", ["x", "w"], ["y"])],
+    dims: { w: [2, 12, 7] },
+    feed: floatFeed([2, 3, 12]),
+    out: [2, 3, 7],
+  },
+  Gemm: {
+    nodes: [node("Gemm", ["x", "w"], ["y"], { transB: int(1) })],
+    dims: { w: [7, 12] },
+    feed: floatFeed([3, 12]),
+    out: [3, 7],
+  },
+  LSTM: {
+    nodes: [
+      node("LSTM", ["x", "w", "r"], ["y"], {
+        hidden_size: int(5),
+        direction: { type: "string", value: "bidirectional" },
+      }),
+    ],
+    dims: { w: [2, 20, 4], r: [2, 20, 5] },
+    feed: floatFeed([3, 1, 4]),
+    out: [3, 2, 1, 5],
+  },
+};
+
+describe("quantised layers load and compute in onnxruntime-web and onnxruntime-node to 1e-5 of their dense form", () => {
+  for (const [name, { nodes, dims, feed, out }] of Object.entries(layers)) {
+    test(name, async () => {
+      const dense = denseModel(nodes, dims, feed, out);
+      for (const request of [
+        { ...REQUEST, levels: 255 },
+        { ...REQUEST, levels: 7, group: 2, halfScales: true },
+        { ...REQUEST, levels: 11, spacing: "palette", columnGroup: 1 },
+      ] as const) {
+        const { list, model: expectedModel } = await quantised(dense, request);
+        const expected = await runBoth(expectedModel, { x: feed });
+        for (const opset of [13, 21]) {
+          const model = withParts(dense, list, opset);
+          const actual = await runBoth(model, { x: feed });
+          expect(largestDifference(actual.web, expected.web)).toBeLessThan(1e-5);
+          expect(largestDifference(actual.node, expected.node)).toBeLessThan(1e-5);
+        }
+      }
+    });
+  }
+
+  test("a Gemm with DequantizeLinear, int8 by row and int4 by block", async () => {
+    const { nodes, dims, feed, out } = layers.Gemm!;
+    const dense = denseModel(nodes, dims, feed, out);
+    for (const request of [
+      { ...REQUEST, levels: 255 },
+      { ...REQUEST, levels: 15, group: 4 },
+    ]) {
+      const { list, model, coded } = await quantised(dense, request);
+      const stored = list.map((one, i) => ({ ...one, stored: storeDequantized(coded[i]!, 21)! }));
+      const expected = await runBoth(model, { x: feed });
+      const actual = await runBoth(withParts(dense, stored, 21), { x: feed });
+      expect(largestDifference(actual.web, expected.web)).toBeLessThan(2e-2);
+    }
+  });
+});
+
+function denseModel(nodes: Node[], dims: Record<string, number[]>, feed: Feed, out: number[]): Model {
+  const initializers = Object.entries(dims).map(([one, shape], i) =>
+    floatTensor(one, shape, floats(shape, i + 5)),
+  );
+  return modelOf(
+    graphOf({ nodes, initializers, inputs: [value("x", feed.dims)], outputs: [value("y", out)] }),
+    13,
+  );
+}
+
+interface Quantised {
+  readonly layer: Layer;
+  readonly stored: StoredWeight;
+}
+
+/** Each layer quantised without samples, and the model with the dense weights that the codes stand for. */
+async function quantised(model: Model, request: QuantizeRequest) {
+  const list: Quantised[] = [];
+  const coded = [];
+  let initializers = model.graph.initializers;
+  for (const layer of listLayers(model, await inferShapes(model))) {
+    const weight = (await readWeight(layer))!;
+    const layout = layoutOf(layer.uses[0]!.geometry, layer.dims)!;
+    const divisible = layout.columns % (request.group ?? 1) === 0;
+    const objective = objectiveOf(layout.columns, momentsOf(layout.columns, 9), false, kernels);
+    const asked = divisible ? request : { ...request, group: null };
+    const one = quantizeWeight(weight, layout, Array(layout.count).fill(objective), asked, kernels);
+    const values = codedValues(one.coded);
+    const error = layerError(
+      toMatrices(layout, weight.values),
+      toMatrices(layout, values),
+      layout.count * layout.rows,
+      layout.columns,
+      null,
+    );
+    expect(error).toBeLessThan(0.3);
+    expect(fromMatrices(layout, toMatrices(layout, values))).toEqual(values);
+    const name = layer.weight.name;
+    initializers = initializers.map((tensor) =>
+      tensor.name === name ? floatTensor(name, layer.dims, values) : tensor,
+    );
+    coded.push(one.coded);
+    list.push({ layer, stored: storeCoded(one.coded, 13, ({ placement }) => placement.kind === "dense") });
+  }
+  return { list, coded, model: { ...model, graph: { ...model.graph, initializers } } };
+}
+
+function withParts(model: Model, list: readonly Quantised[], opset: number): Model {
+  const fresh = freshNames(model);
+  const names = new Set(list.map(({ layer }) => layer.weight.name));
+  const parts = list.map(({ layer, stored }) =>
+    decodeNodes(
+      stored,
+      layer.weight.name,
+      stored.parts.map(({ role }) => fresh(role)),
+      fresh,
+      opset,
+    ),
+  );
+  return {
+    ...model,
+    irVersion: 10,
+    opsetImports: [{ domain: "", version: opset }],
+    graph: {
+      ...model.graph,
+      nodes: [...parts.flatMap(({ nodes }) => nodes), ...model.graph.nodes],
+      initializers: [
+        ...model.graph.initializers.filter(({ name }) => !names.has(name)),
+        ...parts.flatMap(({ initializers }) => initializers),
+      ],
+    },
+  };
+}
+
+test("the same input gives the same codes", () => {
+  const w = floats([9, 24], 2);
+  const objective = objectiveOf(24, momentsOf(24, 4), true, kernels);
+  const once = quantizeMatrix(
+    w,
+    9,
+    24,
+    objective,
+    { ...REQUEST, spacing: "palette", columnGroup: 1 },
+    kernels,
+  );
+  const again = quantizeMatrix(
+    w,
+    9,
+    24,
+    objective,
+    { ...REQUEST, spacing: "palette", columnGroup: 1 },
+    kernels,
+  );
+  expect(again).toEqual(once);
+});
