@@ -14,12 +14,15 @@ import { constantNodes } from "./passes/constants.ts";
 import { deadNodes, optionalEnds, unusedInitializers } from "./passes/dead.ts";
 import { deduplicate } from "./passes/deduplicate.ts";
 import { foldConstants, foldShapes } from "./passes/fold.ts";
+import { foldIntoNext } from "./passes/fold-into-next.ts";
 import { foldAffineMaps } from "./passes/fuse.ts";
 import { matmulAdd, transposeGemm } from "./passes/gemm.ts";
+import { hardSigmoid } from "./passes/hard-sigmoid.ts";
 import { inlineIf } from "./passes/inline-if.ts";
 import { noOps } from "./passes/no-ops.ts";
 import { foldPads } from "./passes/pad.ts";
 import { reshapeTargets } from "./passes/reshape-targets.ts";
+import { scatterRows } from "./passes/scatter-rows.ts";
 import { zeroStates } from "./passes/zero-state.ts";
 import { Scope } from "./scope.ts";
 import { stripped } from "./strip.ts";
@@ -36,9 +39,12 @@ export const PASSES: readonly Pass[] = [
   zeroStates,
   concatFill,
   foldPads,
+  hardSigmoid,
+  scatterRows,
   matmulAdd,
   transposeGemm,
   foldAffineMaps,
+  foldIntoNext,
   commonSubexpressions,
   optionalEnds,
   deadNodes,
