@@ -18,7 +18,8 @@ export interface Kernels {
   addGram(gram: Float32Array, x: Float32Array, rows: number, n: number): void;
 
   /**
-   * Lower Cholesky factor L of a symmetric positive definite A = L·Lᵀ; entries above the diagonal are zero.
+   * Lower Cholesky factor L of a symmetric positive definite A = L·Lᵀ; entries above the diagonal are zero. A pivot that
+   * has lost all but n roundings of its diagonal entry counts as zero, whatever the scale of A.
    * @throws NotPositiveDefiniteError
    */
   cholesky(a: Float64Array, n: number): Float64Array;
@@ -32,10 +33,17 @@ export interface Kernels {
    */
   inverseFactor(h: Float64Array, n: number): Float32Array;
 
-  /** Eigenvalues in falling order, eigenvectors as columns of `vectors` (n × n), each with its largest entry positive. */
+  /**
+   * Eigenvalues in falling order, eigenvectors as columns of `vectors` (n × n), each with its largest entry positive.
+   * @throws NotFiniteError
+   */
   eigen(a: Float64Array, n: number): { values: Float64Array; vectors: Float64Array };
 
-  /** A = U·diag(s)·Vᵀ with r = min(m, n): U m × r, s falling, V n × r. */
+  /**
+   * A = U·diag(s)·Vᵀ with r = min(m, n): U m × r, s falling, V n × r. The vectors of the shorter side are orthonormal,
+   * each with its largest entry positive; those of the longer side are zero where s is below 1e-15 of the largest.
+   * @throws NotFiniteError
+   */
   svd(a: Float64Array, m: number, n: number): { u: Float64Array; s: Float64Array; v: Float64Array };
 
   /**
@@ -59,14 +67,17 @@ export interface Kernels {
 
 /** Which entries OBS may prune. */
 export type ObsMask =
-  /** In each block of `blockSize` columns the share `ratio` of all its entries of smallest w²/U_jj². */
+  /**
+   * In each block of `blockSize` columns the share `ratio` of all its entries of smallest w²/U_jj², of equals those that
+   * come first row by row. Counts are rounded so that they add up to round(ratio · m · n).
+   */
   | { readonly kind: "unstructured"; readonly ratio: number; readonly blockSize: number }
-  /** `n` zeros in every `m` consecutive entries of a row; a shorter rest at the end of a row is not pruned. */
+  /** `n` zeros in every `m` consecutive entries of a row; a shorter rest at the end of a row is not pruned. Blocks are whole groups. */
   | { readonly kind: "n:m"; readonly zeros: number; readonly group: number; readonly blockSize: number }
   /** Exactly the entries that are marked 1. */
   | { readonly kind: "given"; readonly pruned: Uint8Array; readonly blockSize: number };
 
-/** Codes are round(w / scale), clamped to [least, most]; w ≈ scale · code. */
+/** Codes are round(w / scale), half to even, clamped to [least, most], 0 where the scale is 0; w ≈ scale · code. */
 export interface QuantizationGrid {
   readonly least: number;
   readonly most: number;
@@ -91,4 +102,17 @@ export class NotPositiveDefiniteError extends Error {
   constructor(n: number) {
     super(`the ${n} × ${n} matrix is not positive definite; it needs more damping`);
   }
+}
+
+/** A matrix that is to be decomposed has an entry that is NaN or infinite. */
+export class NotFiniteError extends Error {
+  override readonly name = "NotFiniteError";
+  constructor() {
+    super("the matrix has an entry that is not a finite number");
+  }
+}
+
+/** @throws NotFiniteError */
+export function requireFinite(a: Float64Array): void {
+  for (let i = 0; i < a.length; i++) if (!Number.isFinite(a[i])) throw new NotFiniteError();
 }

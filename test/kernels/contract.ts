@@ -1,6 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Kernels, NotPositiveDefiniteError, type ObsMask } from "../../src/kernels/kernels.ts";
+import {
+  type Kernels,
+  NotFiniteError,
+  NotPositiveDefiniteError,
+  type ObsMask,
+} from "../../src/kernels/kernels.ts";
 import { referenceKernels as reference } from "../../src/kernels/reference/kernels.ts";
 import { matmul } from "../../src/kernels/reference/matmul.ts";
 import { everyKernel, problem } from "./every-kernel.ts";
@@ -208,6 +213,15 @@ export function describeKernels(host: string, home: () => Promise<Kernels>): voi
         10,
         6,
       );
+    });
+
+    test("a matrix with NaN or infinity is not decomposed", async () => {
+      const kernels = await home();
+      for (const bad of [Number.NaN, Number.NEGATIVE_INFINITY]) {
+        const a = Float64Array.of(1, bad, bad, 1);
+        expect(() => kernels.eigen(a, 2)).toThrow(NotFiniteError);
+        expect(() => kernels.svd(a, 2, 2)).toThrow(NotFiniteError);
+      }
     });
 
     test.each([

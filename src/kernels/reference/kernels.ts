@@ -1,4 +1,4 @@
-import type { Kernels } from "../kernels.ts";
+import { type Kernels, requireFinite } from "../kernels.ts";
 import { cholesky, inverseFactor, solveCholesky } from "./cholesky.ts";
 import { symmetricEigen } from "./eigen.ts";
 import { gram, matmul } from "./matmul.ts";
@@ -20,8 +20,14 @@ export const referenceKernels: Kernels = {
   cholesky,
   solveCholesky,
   inverseFactor,
-  eigen: symmetricEigen,
-  svd: thinSvd,
+  eigen: (a, n) => {
+    requireFinite(a);
+    return symmetricEigen(a, n);
+  },
+  svd: (a, m, n) => {
+    requireFinite(a);
+    return thinSvd(a, m, n);
+  },
   obsPrune,
   obsQuantize,
 };

@@ -1,4 +1,10 @@
-import { type Kernels, NotPositiveDefiniteError, type ObsMask, type QuantizationGrid } from "../kernels.ts";
+import {
+  type Kernels,
+  NotPositiveDefiniteError,
+  type ObsMask,
+  type QuantizationGrid,
+  requireFinite,
+} from "../kernels.ts";
 import { type Call, WasmMemory } from "./memory.ts";
 
 /** How `walkColumns` finds what stands in an entry's place; as in assembly/obs.ts. */
@@ -61,6 +67,7 @@ function multiply(
 }
 
 function eigen(call: Call, a: Float64Array, n: number): { values: Float64Array; vectors: Float64Array } {
+  requireFinite(a);
   const values = new Float64Array(n);
   const vectors = new Float64Array(n * n);
   if (n === 0) return { values, vectors };
@@ -88,6 +95,7 @@ function tallSvd(
   m: number,
   n: number,
 ): { u: Float64Array; s: Float64Array; v: Float64Array } {
+  requireFinite(a);
   const [u, s, v] = [new Float64Array(m * n), new Float64Array(n), new Float64Array(n * n)];
   if (n === 0) return { u, s, v };
   const left = call.room(m * n * 8);
