@@ -5,8 +5,9 @@ import { type InputMoments, quadratic } from "../input-moments.ts";
 import { layoutOf, type MatrixLayout, toMatrices } from "../layer-matrix.ts";
 import { readWeight } from "../layer-of-model.ts";
 import type { LayerWeight } from "../weight.ts";
+import { blockCost, type Consumer, consumerOf, eliminationCosts, eliminationWork } from "./eliminate.ts";
 import type { ChannelGroup, LayerUnits } from "./groups.ts";
-import { choleskyOf, damped, spreadOf } from "./refit.ts";
+import { damped, type Spread, spreadOf } from "./refit.ts";
 
 /** Second moments of the inputs of each layer's matrices, by the layer's name; null where nothing was seen. */
 export type LayerMoments = ReadonlyMap<string, readonly (InputMoments | null)[]>;
@@ -17,9 +18,12 @@ export interface ScoreOptions {
   readonly loadWeight?: (layer: Layer) => Promise<LayerWeight | undefined>;
   /** Inputs of a matrix up to which its moments are inverted. */
   readonly mostInverted?: number;
+  /** Multiply-adds up to which the units of one group are taken out one after the other. */
+  readonly mostWork?: number;
 }
 
 const MOST_INVERTED = 1024;
+const MOST_WORK = 2e9;
 
 /** A weight as matrices, ready to be scored. */
 export interface LoadedMatrices {
@@ -29,12 +33,26 @@ export interface LoadedMatrices {
   readonly values: Float32Array;
 }
 
+/** One matrix that sums over a group's units. */
+interface Part {
+  /** rows × n. */
+  readonly w: Float32Array;
+  readonly rows: number;
+  readonly n: number;
+  /** Columns of each unit. */
+  readonly sets: readonly (readonly number[])[];
+  readonly moments: InputMoments | null;
+  /** What its error counts, relative to what it gives. */
+  readonly weight: number;
+}
+
 /**
  * How much each unit of each group matters, by the group's id: the error that its removal adds to the layers that sum
  * over it, relative to what they give, added up over them. With moments, what is left after the other columns and the
- * bias have made up for it: tr(W_S·([C⁻¹]_SS)⁻¹·W_Sᵀ) (optimal brain surgeon, for a block of columns; C the damped
- * covariance), or tr(W_S·C_SS·W_Sᵀ) where C is not inverted. Without, by the norms of the columns and of what makes
- * them. A group that no layer sums over scores by what makes it.
+ * bias have made up for it: tr(W_S·([C⁻¹]_SS)⁻¹·W_Sᵀ), C the damped covariance, the units being taken out one after the
+ * other ({@link eliminationCosts}) unless that is too much work; or tr(W_S·C_SS·W_Sᵀ) where C is not inverted.
+ * Without moments, by the norms of the columns and of what makes them. A group that no layer sums over scores by what
+ * makes it.
  */
 export async function scoreUnits(
   layers: readonly Layer[],
@@ -42,58 +60,93 @@ export async function scoreUnits(
   options: ScoreOptions,
 ): Promise<Map<string, Float64Array>> {
   const byName = new Map(layers.map((layer) => [layer.name, layer]));
-  const scores = new Map(groups.map((group) => [group.id, new Float64Array(group.units)]));
   const load = async (name: string) => {
     const layer = byName.get(name);
     return layer && loadMatrices(layer, options.loadWeight ?? readWeight);
   };
-  const consumers = new Map<string, { group: ChannelGroup; side: LayerUnits }[]>();
-  const made = new Map<string, Float64Array>();
+  const scores = new Map<string, Float64Array>();
   for (const group of groups) {
-    made.set(group.id, new Float64Array(group.units));
+    const parts: Part[] = [];
     for (const side of group.consumers) {
-      consumers.set(side.layer, [...(consumers.get(side.layer) ?? []), { group, side }]);
+      const loaded = await load(side.layer);
+      if (loaded) parts.push(...partsOf(loaded, side, group.units, options.moments?.get(side.layer) ?? []));
     }
+    const seen = parts.filter(({ moments }) => moments !== null);
+    if (seen.length > 0) {
+      scores.set(group.id, seenCosts(seen, group.units, options));
+      continue;
+    }
+    const made = new Float64Array(group.units);
     for (const side of group.producers) {
       const loaded = await load(side.layer);
-      if (loaded) addEnergy(made.get(group.id)!, loaded.weight, side);
+      if (loaded) addEnergy(made, loaded.weight, side);
     }
-  }
-  for (const [name, uses] of consumers) {
-    const loaded = await load(name);
-    if (!loaded) continue;
-    const { layout, values } = loaded;
-    const { count, rows, columns } = layout;
-    for (let m = 0; m < count; m++) {
-      const w = values.subarray(m * rows * columns, (m + 1) * rows * columns);
-      const moments = options.moments?.get(name)?.[m] ?? null;
-      const cost = moments ? columnCost(w, rows, columns, moments, options) : null;
-      for (const { group, side } of uses) {
-        const strength = cost ? null : made.get(group.id)!;
-        const each = unitColumns(columnsOfAxis(side.units, layout, m), group.units).map((set, unit) =>
-          cost ? cost(set) : columnEnergy(w, rows, columns, set) * (strength?.[unit] ?? 1),
-        );
-        // Without samples what a unit's columns receive goes by what makes it, which has no scale of its own.
-        const total = cost ? quadratic(w, rows, columns, moments) : each.reduce((sum, one) => sum + one, 0);
-        if (!(total > 0)) continue;
-        const score = scores.get(group.id)!;
-        each.forEach((one, unit) => {
-          score[unit]! += Math.max(0, one) / total / count;
-        });
-      }
-    }
-  }
-  for (const group of groups) {
-    if (group.consumers.some(({ layer }) => byName.has(layer))) continue;
-    const energy = made.get(group.id)!;
-    const total = energy.reduce((sum, one) => sum + one, 0);
-    if (total > 0)
-      scores.set(
-        group.id,
-        energy.map((one) => one / total),
-      );
+    scores.set(group.id, unseenCosts(parts, made));
   }
   return scores;
+}
+
+function partsOf(
+  { layout, values }: LoadedMatrices,
+  side: LayerUnits,
+  units: number,
+  moments: readonly (InputMoments | null)[],
+): Part[] {
+  const { count, rows, columns: n } = layout;
+  return Array.from({ length: count }, (_, m) => {
+    const w = values.subarray(m * rows * n, (m + 1) * rows * n);
+    const given = moments[m]?.n === n ? moments[m]! : null;
+    const total = given ? quadratic(w, rows, n, given) : 0;
+    return {
+      w,
+      rows,
+      n,
+      sets: unitColumns(columnsOfAxis(side.units, layout, m), units),
+      moments: given,
+      weight: total > 0 ? 1 / (total * count) : 0,
+    };
+  });
+}
+
+function seenCosts(parts: readonly Part[], units: number, options: ScoreOptions): Float64Array {
+  const { kernels, mostInverted = MOST_INVERTED, mostWork = MOST_WORK } = options;
+  const costs = new Float64Array(units);
+  const inverted: Consumer[] = [];
+  for (const { w, rows, n, sets, moments, weight } of parts) {
+    const spread = spreadOf(moments!, true);
+    const inverse = spread && n <= mostInverted ? invertedSpread(spread, kernels) : null;
+    if (inverse) inverted.push(consumerOf(w, rows, n, inverse, sets, weight));
+    else {
+      for (const [unit, set] of sets.entries())
+        costs[unit]! += weight * spreadEnergy(w, rows, n, set, moments!, spread);
+    }
+  }
+  const work = inverted.reduce((sum, { n, sets }) => sum + eliminationWork(n, sets), 0);
+  if (inverted.length === parts.length && work <= mostWork) return eliminationCosts(inverted, units, kernels);
+  for (const consumer of inverted) {
+    for (const [unit, set] of consumer.sets.entries()) {
+      costs[unit]! += consumer.weight * blockCost(consumer, set, kernels);
+    }
+  }
+  return costs;
+}
+
+/** Of each matrix the share of a unit's columns, times what makes them, which has no scale of its own. */
+function unseenCosts(parts: readonly Part[], made: Float64Array): Float64Array {
+  const costs = new Float64Array(made.length);
+  for (const { w, rows, n, sets } of parts)
+    addShares(
+      costs,
+      sets.map((set, unit) => columnEnergy(w, rows, n, set) * made[unit]!),
+    );
+  if (parts.length === 0) addShares(costs, made);
+  return costs;
+}
+
+function addShares(costs: Float64Array, parts: ArrayLike<number>): void {
+  const all = Array.from(parts);
+  const total = all.reduce((sum, one) => sum + one, 0);
+  if (total > 0) for (const [unit, one] of all.entries()) costs[unit]! += one / total;
 }
 
 /** The layer's matrices; undefined where it is fixed or of a type that is not computed with. */
@@ -129,42 +182,8 @@ function unitColumns(unitOf: readonly number[], units: number): number[][] {
   return sets;
 }
 
-/** What removing a set of columns costs one matrix. */
-function columnCost(
-  w: FloatArray,
-  rows: number,
-  n: number,
-  moments: InputMoments,
-  { kernels, mostInverted = MOST_INVERTED }: ScoreOptions,
-): (set: readonly number[]) => number {
-  const spread = spreadOf(moments, true);
-  const inverse = spread && n <= mostInverted ? inverted(spread.matrix, n, spread.damping, kernels) : null;
-  if (inverse) {
-    return (set) => {
-      const block = submatrix(inverse, n, set);
-      const factor = choleskyOf(block, set.length, kernels);
-      const right = columnsOf(w, rows, n, set);
-      const solved = factor && kernels.solveCholesky(factor, right, set.length, rows);
-      return solved
-        ? solved.reduce((sum, one, i) => sum + one * right[i]!, 0)
-        : columnEnergy(w, rows, n, set);
-    };
-  }
-  return (set) => {
-    const right = columnsOf(w, rows, n, set);
-    let sum = 0;
-    set.forEach((i, a) => {
-      set.forEach((j, b) => {
-        const variance = Math.max(0, moments.diagonal[i]! - moments.mean[i]! ** 2);
-        const c = spread ? spread.matrix[i * n + j]! : i === j ? variance : 0;
-        for (let r = 0; r < rows; r++) sum += c * right[a * rows + r]! * right[b * rows + r]!;
-      });
-    });
-    return sum;
-  };
-}
-
-function inverted(matrix: Float64Array, n: number, damping: number, kernels: Kernels): Float64Array | null {
+/** (C + damping)⁻¹. */
+function invertedSpread({ matrix, n, damping }: Spread, kernels: Kernels): Float64Array | null {
   const factor = damped(matrix, n, damping, kernels);
   if (!factor) return null;
   const identity = new Float64Array(n * n);
@@ -172,23 +191,23 @@ function inverted(matrix: Float64Array, n: number, damping: number, kernels: Ker
   return kernels.solveCholesky(factor, identity, n, n);
 }
 
-function submatrix(matrix: Float64Array, n: number, set: readonly number[]): Float64Array {
-  const part = new Float64Array(set.length * set.length);
-  set.forEach((i, a) => {
-    set.forEach((j, b) => {
-      part[a * set.length + b] = matrix[i * n + j]!;
-    });
-  });
-  return part;
-}
-
-/** W_Sᵀ, set × rows. */
-function columnsOf(w: FloatArray, rows: number, n: number, set: readonly number[]): Float64Array {
-  const part = new Float64Array(set.length * rows);
-  set.forEach((c, a) => {
-    for (let r = 0; r < rows; r++) part[a * rows + r] = w[r * n + c]!;
-  });
-  return part;
+/** tr(W_S·C_SS·W_Sᵀ), of the diagonal alone where there is no more. */
+function spreadEnergy(
+  w: FloatArray,
+  rows: number,
+  n: number,
+  set: readonly number[],
+  { diagonal, mean }: InputMoments,
+  spread: Spread | null,
+): number {
+  let sum = 0;
+  for (const i of set) {
+    for (const j of spread ? set : [i]) {
+      const c = spread ? spread.matrix[i * n + j]! : Math.max(0, diagonal[i]! - mean[i]! ** 2);
+      for (let r = 0; r < rows; r++) sum += c * w[r * n + i]! * w[r * n + j]!;
+    }
+  }
+  return Math.max(0, sum);
 }
 
 function columnEnergy(w: FloatArray, rows: number, n: number, set: readonly number[]): number {
