@@ -9,6 +9,8 @@ export const QUANTIZE: i32 = 3;
 
 /** Columns that are walked one by one before the rest of the block is updated by a matrix product. */
 const WALK: usize = 16;
+/** Rows that are walked together: a cache line, and four chains of divisions that need not wait for each other. */
+const ROWS: usize = 16;
 
 /** Floats from one column of a block to the next: whole vectors, and never a multiple of the cache's page. */
 function strideOf(m: usize): usize {
@@ -17,7 +19,7 @@ function strideOf(m: usize): usize {
 
 /** Floats of `work` that {@link walkColumns} needs. */
 export function obsWork(m: usize, n: usize, block: usize): usize {
-  return 3 * strideOf(m) * min(block, n);
+  return strideOf(m) * (3 * min(block, n) + 1);
 }
 
 /**
@@ -56,6 +58,7 @@ export function walkColumns(
   const columns = work;
   const errors = columns + stride * min(block, n) * 4;
   const zeroed = errors + stride * min(block, n) * 4;
+  const current = zeroed + stride * min(block, n) * 4;
   for (let from: usize = 0; from < n; from += block) {
     const to = min(n, from + block);
     const width = to - from;
@@ -68,33 +71,39 @@ export function walkColumns(
       score(columns, diagonal, n, m, zeroed, width, stride);
       smallest(zeroed, m, width, stride, count);
     }
-    for (let p: usize = 0; p < width; p += step) {
-      const end = min(width, p + step);
-      for (let r: usize = 0; r < m; r += 4) {
-        let scale = f32x4.splat(0);
+    for (let p: usize = 0; p < width; ) {
+      let end = min(width, p + step);
+      if (kind === QUANTIZE) {
+        const chosen = (from + p) / group;
+        end = min(end, (chosen + 1) * group - from);
+        takeScales(scales + chosen * 4, m, (n + group - 1) / group, current);
+      }
+      for (let top: usize = 0; top < m; top += ROWS) {
         for (let j = p; j < end; j++) {
-          const at = (j * stride + r) * 4;
+          const row = diagonal + j * (n + 1) * 4;
+          const bottom = min(m, top + ROWS);
           if (kind === GROUPS && (from + j) % group === 0 && from + j + group <= n) {
-            rank(columns + at, diagonal + j * (n + 1) * 4, n, zeroed + at, stride, group, zeros);
-          }
-          const value = v128.load(columns + at);
-          const zero = v128.load(zeroed + at);
-          let kept = value;
-          if (kind === QUANTIZE) {
-            if (j === p || (from + j) % group === 0) {
-              scale = scalesOf(scales, r, m, (from + j) / group, (n + group - 1) / group);
+            for (let r = top; r < bottom; r += 4) {
+              const at = (j * stride + r) * 4;
+              rank(columns + at, row, n, zeroed + at, stride, group, zeros);
             }
-            const code = v128.andnot(codesOf(value, scale, least, most), zero);
-            v128.store(zeroed + at, code);
-            kept = f32x4.mul(scale, code);
-          } else {
-            kept = v128.andnot(value, zero);
           }
-          const row = diagonal + (j * n + j) * 4;
-          const error = f32x4.div(f32x4.sub(value, kept), v128.load32_splat(row));
-          v128.store(columns + at, kept);
-          v128.store(errors + at, error);
-          pushRight(error, row + 4, columns + at + stride * 4, stride * 4, end - j - 1);
+          for (let r = top; r < bottom; r += 4) {
+            const at = (j * stride + r) * 4;
+            const value = v128.load(columns + at);
+            const zero = v128.load(zeroed + at);
+            let kept = v128.andnot(value, zero);
+            if (kind === QUANTIZE) {
+              const scale = v128.load(current + r * 4);
+              const code = v128.andnot(codesOf(value, scale, least, most), zero);
+              v128.store(zeroed + at, code);
+              kept = f32x4.mul(scale, code);
+            }
+            const error = f32x4.div(f32x4.sub(value, kept), v128.load32_splat(row));
+            v128.store(columns + at, kept);
+            v128.store(errors + at, error);
+            pushRight(error, row + 4, columns + at + stride * 4, stride * 4, end - j - 1);
+          }
         }
       }
       const rest = columns + end * stride * 4;
@@ -116,6 +125,7 @@ export function walkColumns(
         true,
         ALL,
       );
+      p = end;
     }
     putBlock(w + from * 4, m, n, columns, width, stride);
     if (kind === QUANTIZE) putCodes(codes + from, m, n, zeroed, width, stride);
@@ -151,18 +161,16 @@ function pushRight(error: v128, u: usize, column: usize, bytes: usize, count: us
 /** round(w / scale), half to even, within the grid; 0 where the scale is 0. The sum makes a zero positive. */
 function codesOf(w: v128, scale: v128, least: f32, most: f32): v128 {
   const code = f32x4.nearest(f32x4.div(w, scale));
-  const clamped = f32x4.min(f32x4.max(code, f32x4.splat(least)), f32x4.splat(most));
+  const clamped = f32x4.pmin(f32x4.pmax(code, f32x4.splat(least)), f32x4.splat(most));
   const zero = f32x4.splat(0);
   return v128.and(f32x4.add(clamped, zero), f32x4.ne(scale, zero));
 }
 
-/** The scales of rows r to r + 3 in one group of columns; 0 beyond the last row. */
-function scalesOf(scales: usize, r: usize, m: usize, group: usize, groups: usize): v128 {
-  const at = scales + (r * groups + group) * 4;
-  let four = f32x4.splat(load<f32>(at));
-  four = f32x4.replace_lane(four, 1, r + 1 < m ? load<f32>(at + groups * 4) : 0);
-  four = f32x4.replace_lane(four, 2, r + 2 < m ? load<f32>(at + groups * 8) : 0);
-  return f32x4.replace_lane(four, 3, r + 3 < m ? load<f32>(at + groups * 12) : 0);
+/** One group's scale of every row; 0 up to a whole vector. */
+function takeScales(scales: usize, m: usize, groups: usize, current: usize): void {
+  for (let r: usize = 0; r < ((m + 3) & ~3); r++) {
+    store<f32>(current + r * 4, r < m ? load<f32>(scales + r * groups * 4) : 0);
+  }
 }
 
 /** Marks in four rows the `zeros` of `group` entries of smallest |w| / U_jj, of equals those to the left. */
