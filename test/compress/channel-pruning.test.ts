@@ -483,3 +483,59 @@ describe("what cannot be followed is left alone, with the operator that is why",
     });
   });
 });
+
+describe("old and odd files", () => {
+  test("opset 9 and IR 3: sizes in attributes, initializers that are inputs", async () => {
+    const { model, feeds } = tiny({
+      input: [2, 3, 5, 5],
+      output: [2, 2],
+      opset: 9,
+      nodes: [
+        conv("x", "w1", "a", {}, "b1"),
+        node("Pad", ["a"], ["p"], {
+          pads: ints(0, 2, 0, 0, 0, 1, 0, 0),
+          value: { type: "float", value: 0.5 },
+        }),
+        node("Add", ["p", "shift"], ["s"]),
+        node("Split", ["s"], ["left", "right"], { axis: int(1), split: ints(6, 3) }),
+        node("Slice", ["left"], ["part"], { axes: ints(1), starts: ints(1), ends: ints(100) }),
+        node("Concat", ["part", "right"], ["c"], { axis: int(1) }),
+        node("GlobalAveragePool", ["c"], ["g"]),
+        node("Squeeze", ["g"], ["f"], { axes: ints(2, 3) }),
+        node("Gemm", ["f", "w2", "b2"], ["y"]),
+      ],
+      weights: { w1: [6, 3, 1, 1], b1: [6], shift: [9, 1, 1], w2: [8, 2], b2: [1, 2] },
+    });
+    const { graph } = model;
+    const old: Model = {
+      ...model,
+      irVersion: 3,
+      graph: {
+        ...graph,
+        inputs: [...graph.inputs, ...graph.initializers.map(({ name, dims }) => value(name, dims))],
+      },
+    };
+    const { groups, pruned } = await deadUnitsGo(old, feeds);
+    expect(groups.map(({ units }) => units)).toEqual([6]);
+    expect(pruned.graph.inputs.map(({ name }) => name)).toContain("x");
+  });
+
+  test("axes of vast size, groups of zero, axes that are not there: nothing is followed, nothing fails", async () => {
+    const { model } = tiny({
+      input: [1, 3, 6, 6],
+      output: [],
+      nodes: [
+        conv("x", "w1", "a", { group: int(0) }),
+        node("Concat", ["a", "a"], ["c"], { axis: int(-9) }),
+        node("Transpose", ["c"], ["t"], { perm: ints(0, 7, -1) }),
+        node("Flatten", ["t"], ["f"], { axis: int(12) }),
+        node("Split", ["f"], ["s", "s2"], { axis: int(5) }),
+        node("DepthToSpace", ["a"], ["d"], { blocksize: int(-3) }),
+        node("Add", ["empty", "d"], ["e"]),
+        node("Conv", ["a", "w1"], ["y"], { group: int(1e15) }),
+      ],
+      weights: { w1: [6, 3, 1, 1], empty: [2 ** 40, 0] },
+    });
+    expect(findChannelGroups(model, await inferShapes(model)).groups).toEqual([]);
+  });
+});

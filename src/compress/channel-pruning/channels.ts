@@ -1,6 +1,11 @@
 /** Channels along one axis of a value, an entry an index; null where the axis has nothing that could be removed. */
 export type Axis = Int32Array | null;
 
+/** Longest axis that is followed: no declared size makes Hone allocate more than this. */
+export const MAX_AXIS = 2 ** 20;
+/** Channels that are told apart in all. */
+export const MAX_CHANNELS = 2 ** 23;
+
 /** The channels of each axis of a value. */
 export type Axes = readonly Axis[];
 
@@ -13,9 +18,10 @@ export class Channels {
   /** By root. */
   readonly #reasons = new Map<number, string>();
 
-  /** An axis of new channels. */
-  fresh(count: number): Int32Array {
+  /** An axis of new channels; null where there are too many to follow. */
+  fresh(count: number): Axis {
     const first = this.#parent.length;
+    if (count > MAX_AXIS || first + count > MAX_CHANNELS) return null;
     const axis = new Int32Array(count);
     for (let i = 0; i < count; i++) {
       axis[i] = first + i;

@@ -80,7 +80,9 @@ export function findChannelGroups(model: Model, shapes: Shapes): ChannelGroups {
   const labels = labelChannels(model, shapes);
   const sides = listLayers(model, shapes).map((layer) => sidesOf(layer, labels));
   const producing = sides.filter(({ rows }) => rows && !labels.channels.isFixed(rows));
-  const groups = componentsOf(producing, labels).map((unitOf) => groupOf(unitOf, sides, labels));
+  const components = componentsOf(producing, labels);
+  const among = componentsAmong(components, labels);
+  const groups = components.map((unitOf) => groupOf(unitOf, among, sides, labels));
   const single = new Set(
     groups.filter(({ units }) => units < 2).flatMap(({ producers }) => producers.map(({ layer }) => layer)),
   );
@@ -153,25 +155,35 @@ function componentsOf(producing: readonly Sides[], { channels }: Labels): Map<nu
   return [...new Set(groupOf.values())];
 }
 
+type UnitOfClass = ReadonlyMap<number, number>;
+
+/** Which groups have channels among those of an axis. */
+function componentsAmong(
+  components: readonly UnitOfClass[],
+  { channels }: Labels,
+): (axis: Int32Array) => ReadonlySet<UnitOfClass> {
+  const ofClass = new Map<number, UnitOfClass>();
+  for (const unitOf of components) for (const root of unitOf.keys()) ofClass.set(root, unitOf);
+  const known = new Map<Int32Array, ReadonlySet<UnitOfClass>>();
+  return (axis) => {
+    const found =
+      known.get(axis) ?? new Set([...axis].flatMap((one) => ofClass.get(channels.classOf(one)) ?? []));
+    known.set(axis, found);
+    return found;
+  };
+}
+
 function groupOf(
-  unitOfClass: ReadonlyMap<number, number>,
+  unitOfClass: UnitOfClass,
+  among: (axis: Int32Array) => ReadonlySet<UnitOfClass>,
   sides: readonly Sides[],
   labels: Labels,
 ): ChannelGroup {
   const { channels } = labels;
-  const known = new Map<Int32Array, number[] | null>();
-  const unitsOf = (axis: Int32Array): number[] | null => {
-    const before = known.get(axis);
-    if (before !== undefined) return before;
-    let any = false;
-    const units = Array.from(axis, (channel) => {
-      const unit = unitOfClass.get(channels.classOf(channel)) ?? -1;
-      any ||= unit >= 0;
-      return unit;
-    });
-    known.set(axis, any ? units : null);
-    return any ? units : null;
-  };
+  const unitsOf = (axis: Int32Array): number[] | null =>
+    among(axis).has(unitOfClass)
+      ? Array.from(axis, (channel) => unitOfClass.get(channels.classOf(channel)) ?? -1)
+      : null;
   const cuts: Cut[] = [];
   const values: string[] = [];
   const sets = new Map<string, number[]>();

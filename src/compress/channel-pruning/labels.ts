@@ -121,7 +121,7 @@ class Labeller implements Labels {
     for (const [name, tensor] of this.stored) {
       const axes = tensor.dims.map((dim) => this.channels.fresh(dim));
       this.axes.set(name, axes);
-      for (const axis of axes) if (axis.length === 1) this.channels.fix(axis, "there is only one of them");
+      for (const axis of axes) if (axis?.length === 1) this.channels.fix(axis, "there is only one of them");
       if (fed.has(name)) this.#fixValue(name, `callers may replace "${name}"`);
       if (tensor.data.kind === "external" && !tensor.data.span) {
         this.#fixValue(name, "its weight is in an external file that did not come with the model");

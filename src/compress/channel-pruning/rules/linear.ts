@@ -1,5 +1,5 @@
 import { intAttribute } from "../../../onnx/edit.ts";
-import type { Axes, Axis } from "../channels.ts";
+import { type Axes, type Axis, MAX_AXIS } from "../channels.ts";
 import { type NodeAxes, opaque, type Rule, type RuleTable, says } from "../rule.ts";
 import { broadcast } from "./elementwise.ts";
 
@@ -52,6 +52,10 @@ const transposed: Rule = (node) => {
     return convolved(node, first);
   }
   byPosition(node, into, each);
+  if (out.length * groups > MAX_AXIS) {
+    node.channels.fix(out, reason);
+    return convolved(node, null);
+  }
   const all = new Int32Array(out.length * groups);
   for (let i = 0; i < all.length; i++) all[i] = out[i % out.length]!;
   return convolved(node, all);

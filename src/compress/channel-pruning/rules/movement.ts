@@ -1,5 +1,5 @@
 import { intAttribute, intsAttribute } from "../../../onnx/edit.ts";
-import type { Axis } from "../channels.ts";
+import { type Axis, MAX_AXIS } from "../channels.ts";
 import { type NodeAxes, type Rule, type RuleTable, says } from "../rule.ts";
 
 const transpose: Rule = (node) => {
@@ -76,6 +76,10 @@ function joined(node: NodeAxes, axes: readonly Axis[]): Axis {
   });
   if (parts.some((part) => part === null)) {
     for (const axis of axes) node.channels.fix(axis, says(node.node, "joins an axis of unknown size"));
+    return null;
+  }
+  if (parts.reduce((sum, part) => sum + part!.length, 0) > MAX_AXIS) {
+    for (const axis of axes) node.channels.fix(axis, says(node.node, "joins too many channels"));
     return null;
   }
   return Int32Array.from(parts.flatMap((part) => [...part!]));

@@ -1,6 +1,6 @@
 import { intAttribute } from "../../../onnx/edit.ts";
 import type { Dim } from "../../../onnx/model.ts";
-import type { Axes, Axis } from "../channels.ts";
+import { type Axes, type Axis, MAX_AXIS } from "../channels.ts";
 import { type NodeAxes, type Rule, type RuleTable, says } from "../rule.ts";
 
 /** Axes [inFrom, inTo) of the input become axes [outFrom, outTo) of the output, with the same elements. */
@@ -155,8 +155,9 @@ export function mergedAxes(node: NodeAxes, axes: readonly Axis[], dims: readonly
   const size = (from: number, to: number) =>
     dims.slice(from, to).reduce<number>((product, dim) => product * (typeof dim === "number" ? dim : NaN), 1);
   const [outer, inner] = [size(0, chosen), size(chosen + 1, dims.length)];
-  if (!Number.isSafeInteger(outer * inner * axis.length) || outer * inner === 0) {
-    node.channels.fix(axis, says(node.node, "merges the channels with an axis of unknown size"));
+  const merges = outer * inner * axis.length;
+  if (!Number.isSafeInteger(merges) || merges === 0 || merges > MAX_AXIS) {
+    node.channels.fix(axis, says(node.node, "merges the channels with an axis of unknown or vast size"));
     return null;
   }
   const merged = new Int32Array(outer * axis.length * inner);

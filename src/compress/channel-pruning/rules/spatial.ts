@@ -1,5 +1,5 @@
 import { floatsAttribute, intAttribute, intsAttribute, stringAttribute } from "../../../onnx/edit.ts";
-import type { Axes, Axis } from "../channels.ts";
+import { type Axes, type Axis, MAX_AXIS } from "../channels.ts";
 import { type NodeAxes, type Rule, type RuleTable, says } from "../rule.ts";
 
 /** Batch and channels pass, the window slides over the rest. */
@@ -67,10 +67,15 @@ const pad: Rule = (node) => {
       output[at] = null;
       return;
     }
-    const added = [channels.fresh(before), channels.fresh(after)] as const;
+    const added = [channels.fresh(before), channels.fresh(after)];
+    if (!added[0] || !added[1] || before + after + axis.length > MAX_AXIS) {
+      channels.fix(axis, says(node.node, "pads the channels by too many"));
+      output[at] = null;
+      return;
+    }
     added.forEach((part, side) => {
       const place = old ? { attribute: "pads" } : { input: 1 };
-      node.counts({ place, list: pads, entry: i + side * axes.length, axis: part });
+      node.counts({ place, list: pads, entry: i + side * axes.length, axis: part! });
     });
     output[at] = Int32Array.from([...added[0], ...axis, ...added[1]]);
   });
