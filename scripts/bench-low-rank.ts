@@ -1,5 +1,5 @@
 import { cpus } from "node:os";
-import { chainOf } from "../src/compress/forms/chain.ts";
+import { chainOf, storedDims } from "../src/compress/forms/chain.ts";
 import { type Form, type FormTarget, targetOf } from "../src/compress/forms/form.ts";
 import { withChain } from "../src/compress/forms/with-chain.ts";
 import { formWork, workTime } from "../src/compress/forms/work.ts";
@@ -95,8 +95,8 @@ function withForm(model: Model, form: Form, target: FormTarget): Model {
   const steps = chainOf(form, target);
   const names = Object.fromEntries(steps.map(({ weight }) => [weight!.role, weight!.role]));
   const graph = withChain(model.graph, "y", steps, names, freshNames(model));
-  const initializers = steps.map(({ weight }) => noiseTensor(weight!.role, weight!.dims));
-  return { ...model, graph: { ...graph, initializers } };
+  const initializers = steps.map(({ weight }) => noiseTensor(weight!.role, storedDims(weight!)));
+  return { ...model, graph: { ...graph, initializers: [...graph.initializers, ...initializers] } };
 }
 
 /** Shortest times of both models, run in turns on the same input. */

@@ -45,6 +45,7 @@ const PASSES: Readonly<Record<string, ConstantForm>> = {
   Reshape: "derived",
   Slice: "derived",
   Squeeze: "derived",
+  Tile: "derived",
   Transpose: "derived",
   Unsqueeze: "derived",
 };

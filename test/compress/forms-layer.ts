@@ -1,4 +1,4 @@
-import { type ChainStep, chainOf } from "../../src/compress/forms/chain.ts";
+import { type ChainStep, chainOf, storedDims } from "../../src/compress/forms/chain.ts";
 import { targetOf } from "../../src/compress/forms/form.ts";
 import type { FormLayer, FormSolution } from "../../src/compress/forms/solution.ts";
 import { withChain } from "../../src/compress/forms/with-chain.ts";
@@ -68,7 +68,7 @@ export function withForm(model: Model, { layer, target }: FoundLayer, solution: 
   const steps = chainOf(solution.form, target);
   const fresh = freshNames(model);
   const names = Object.fromEntries(solution.weights.map(({ role }) => [role, fresh(`w_${role}`)]));
-  const dimsOf = (role: string) => steps.find((step) => step.weight?.role === role)!.weight!.dims;
+  const dimsOf = (role: string) => storedDims(steps.find((step) => step.weight?.role === role)!.weight!);
   const graph = withChain(model.graph, layer.uses[0]!.node.outputs[0]!, steps, names, fresh);
   const weights = solution.weights.map(({ role, values }) => floatTensor(names[role]!, dimsOf(role), values));
   const kept = graph.initializers.filter(({ name }) => name !== layer.weight.name);
@@ -83,6 +83,7 @@ export function withDense(model: Model, { layer, layout }: FoundLayer, dense: Fl
   return { ...model, graph: { ...model.graph, initializers } };
 }
 
+/** Shapes that a chain stores. */
 export function weightDims(steps: readonly ChainStep[]): (readonly number[])[] {
-  return steps.flatMap(({ weight }) => (weight ? [weight.dims] : []));
+  return steps.flatMap(({ weight }) => (weight ? [storedDims(weight)] : []));
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { chainOf } from "../../src/compress/forms/chain.ts";
+import { chainOf, storedDims } from "../../src/compress/forms/chain.ts";
 import type { Form } from "../../src/compress/forms/form.ts";
 import { formWork, workMacs, workTime } from "../../src/compress/forms/work.ts";
 import { convolutionTime, formWork as sharingWork } from "../../src/compress/kernel-sharing/cost.ts";
@@ -70,7 +70,7 @@ describe("the MACs of a form are those of its chain's nodes, counted by themselv
     const { model, layer } = await layerOf(one);
     const weights = chainOf(form, layer.target).map(({ weight }) => ({
       role: weight!.role,
-      values: floats(weight!.dims),
+      values: floats(storedDims(weight!)),
     }));
     const chained = withForm(model, layer, { form, weights, dense: layer.matrices, error: 0 });
     const counted = listLayers(chained, await inferShapes(chained)).map(({ macs }) => macs!);

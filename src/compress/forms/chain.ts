@@ -19,8 +19,19 @@ export interface ChainStep {
 
 export interface StepWeight {
   readonly role: WeightRole;
+  /** Shape that the node sees. */
   readonly dims: readonly number[];
   readonly input: 0 | 1;
+  /**
+   * What is stored is the first of so many equal parts along the first axis, which a Tile repeats: runtimes fold it when
+   * they load the model, so that it costs neither bytes nor time.
+   */
+  readonly repeats: number;
+}
+
+/** Shape that is stored. */
+export function storedDims({ dims: [first = 1, ...others], repeats }: StepWeight): readonly number[] {
+  return [first / repeats, ...others];
 }
 
 /**
@@ -51,7 +62,7 @@ function own(
   dims: readonly number[],
 ): ChainStep {
   const input = geometry.kind === "matrix" && geometry.left ? 0 : 1;
-  return { op, attributes, weight: { role, dims, input } };
+  return { op, attributes, weight: { role, dims, input, repeats: 1 } };
 }
 
 function convolutionChain(form: Form, { dims }: FormTarget, geometry: ConvolutionGeometry): ChainStep[] {
@@ -65,10 +76,11 @@ function convolutionChain(form: Form, { dims }: FormTarget, geometry: Convolutio
     channels: readonly number[],
     axes: readonly boolean[],
     count = groups,
+    repeats = 1,
   ): ChainStep => {
     const shape = kernel.map((size, axis) => (axes[axis] ? size : 1));
     const attributes = windowAttributes(geometry, shape, axes, count);
-    return { op: "Conv", attributes, weight: { role, dims: [...channels, ...shape], input: 1 } };
+    return { op: "Conv", attributes, weight: { role, dims: [...channels, ...shape], input: 1, repeats } };
   };
   const none = ones.map(() => false);
   switch (form.kind) {
@@ -77,12 +89,12 @@ function convolutionChain(form: Form, { dims }: FormTarget, geometry: Convolutio
     case "kernel_sharing":
       return form.order === "basis_first"
         ? [
-            conv("basis", [inputChannels * form.bases, 1], all, inputChannels),
+            conv("basis", [inputChannels * form.bases, 1], all, inputChannels, inputChannels),
             conv("coefficients", [outputs, inputs * form.bases], none),
           ]
         : [
             conv("coefficients", [outputs * form.bases, inputs], none),
-            conv("basis", [outputs, form.bases], all, outputs),
+            conv("basis", [outputs, form.bases], all, outputs, outputs),
           ];
     case "low_rank":
       return [conv("right", [groups * form.rank, inputs], all), conv("left", [outputs, form.rank], none)];
@@ -151,7 +163,7 @@ function transposedChain(form: Form, target: FormTarget, geometry: ConvolutionGe
       kernel_shape: { type: "ints", value: ones },
       group: groups === 1 ? null : { type: "int", value: groups },
     },
-    weight: { role: "right", dims: [groups * form.rank, inputs / groups, ...ones], input: 1 },
+    weight: { role: "right", dims: [groups * form.rank, inputs / groups, ...ones], input: 1, repeats: 1 },
   };
   return [right, own(target, {}, "left", [groups * form.rank, outputs, ...kernel])];
 }
@@ -166,7 +178,7 @@ function productChain(rank: number, target: FormTarget, geometry: MatrixGeometry
   steps.push({
     op: "MatMul",
     attributes: {},
-    weight: { role: "right", dims: [...batch, ...right], input: left ? 0 : 1 },
+    weight: { role: "right", dims: [...batch, ...right], input: left ? 0 : 1, repeats: 1 },
   });
   const last = left ? [outputFeatures, rank] : [rank, outputFeatures];
   const untransposed: ChainStep["attributes"] = target.op === "Gemm" ? { transA: null, transB: null } : {};
@@ -181,7 +193,7 @@ function recurrentChain(rank: number, target: FormTarget, geometry: RecurrentGeo
     {
       op: "MatMul",
       attributes: {},
-      weight: { role: "right", dims: [inputFeatures, rank], input: 1 },
+      weight: { role: "right", dims: [inputFeatures, rank], input: 1, repeats: 1 },
     },
     own(target, {}, "left", [directions, gates * hidden, rank]),
   ];

@@ -15,7 +15,7 @@ export interface FormLayer {
   readonly moments: readonly (InputMoments | null)[];
 }
 
-/** A weight of a chain's step, in that step's shape. */
+/** A weight of a chain's step as it is stored (chain.ts: storedDims). */
 export interface FormWeight {
   readonly role: WeightRole;
   readonly values: Float32Array;

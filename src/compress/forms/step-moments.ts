@@ -77,8 +77,7 @@ export function stepMoments(
       if (form.order === "coefficients_first")
         return { coefficients: seen((one) => innerMoments(one, kernel)) };
       const kronecker = { blocks: columns / kernel, columns: kernel, inner: 1 };
-      const basis = valuesOf("basis").subarray(0, form.bases * kernel);
-      return { coefficients: seen((one) => behind(one, kronecker, basis, form.bases)) };
+      return { coefficients: seen((one) => behind(one, kronecker, valuesOf("basis"), form.bases)) };
     }
   }
 }

@@ -87,8 +87,7 @@ function solutionOf(
   const dense = joined(coefficients.map((c) => expanded(kronecker, first, rank, c, rows, kernels)));
   const { blocks: inputs } = kronecker;
   const basisFirst = order === "basis_first";
-  const groups = basisFirst ? inputs * parts.length : rows * parts.length;
-  const basis: FormWeight = { role: "basis", values: joined(Array.from({ length: groups }, () => first)) };
+  const basis: FormWeight = { role: "basis", values: first };
   const mixed: FormWeight = {
     role: "coefficients",
     values: joined(basisFirst ? coefficients : coefficients.map((c) => outputMajor(c, rows, inputs, rank))),
