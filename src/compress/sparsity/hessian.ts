@@ -3,8 +3,8 @@ import type { InputMoments } from "../input-moments.ts";
 
 /**
  * Damping as a share of the mean diagonal: 0.01 as in SparseGPT and GPTQ, and more where there were few samples for the
- * features, as shrinkage of a covariance asks (Ledoit & Wolf 2004). With 0.03·n/count the errors on digits that were not
- * seen are up to a quarter smaller on layers of lenet-300-100 than with 0.01.
+ * features, as shrinkage of a covariance asks (Ledoit & Wolf 2004). On layers of lenet-300-100 with fewer digits than
+ * features, ADMM's errors on other digits are 15 to 34% smaller than with 0.01 throughout; those of OBS mostly too.
  */
 export function dampingOf({ n, count }: InputMoments): number {
   return Math.min(0.3, 0.01 + (0.03 * n) / Math.max(1, count));
@@ -47,7 +47,7 @@ export class LayerHessian {
     const diagonal = moments?.diagonal ?? new Float32Array(columns);
     const mean = diagonal.reduce((sum, value) => sum + value, 0) / columns;
     // Inputs that are zero throughout say nothing: as if there were no moments.
-    const known = Number.isFinite(1 / mean);
+    const known = mean > 0 && Number.isFinite(1 / mean);
     const damping = moments && known ? dampingOf(moments) : 0;
     const scaled = (value: number) => value / mean / (1 + damping);
     const order = this.order();

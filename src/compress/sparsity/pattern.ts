@@ -67,14 +67,14 @@ function markRows(scores: Float32Array, rows: number, columns: number, zeros: nu
 
 function markGroups(scores: Float32Array, shape: PatternShape, keep: number, of: number): Uint8Array {
   const marks = new Uint8Array(scores.length);
-  const size = (i: number) => (Number.isNaN(scores[i]) ? Number.POSITIVE_INFINITY : Math.abs(scores[i]!));
+  const sizes = scores.map((score) => (Number.isNaN(score) ? Number.POSITIVE_INFINITY : Math.abs(score)));
   for (const { start, width } of spans(shape, of)) {
     for (let r = 0; r < shape.rows; r++) {
       const at = r * shape.columns + start;
       for (let zeros = keep; zeros < width; zeros++) {
         let least = -1;
         for (let i = at; i < at + width; i++) {
-          if (marks[i] === 0 && (least < 0 || size(i) < size(least))) least = i;
+          if (marks[i] === 0 && (least < 0 || sizes[i]! < sizes[least]!)) least = i;
         }
         marks[least] = 1;
       }
