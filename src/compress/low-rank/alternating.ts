@@ -40,7 +40,8 @@ const SWEEP_WORK = 2e10;
  * for given S and in S for given A_l.
  *
  * Starts from the better of two: the SVD of the unfolded weights, which is the data-free answer, and the same SVD
- * whitened by G's mean block. No step raises the error, so that the result is never worse than data-free.
+ * whitened by G's mean block. A sweep that would raise the damped error is not taken, so that the
+ * result's is at most that of either start.
  *
  * @param starts further first factors to begin from, orthonormalised here; in place of the two where given
  */

@@ -3,10 +3,12 @@ import type { FloatArray } from "../../kernels/reference/matmul.ts";
 import type { InputMoments } from "../input-moments.ts";
 
 /**
- * Share of G's mean diagonal that is added to it, so that inputs which the samples hardly moved still count: of 1e-4 to
- * 0.1, 0.01 lost least on digits of MNIST that a residual network was not calibrated with. Of all minimisers of
- * tr(ΔW·G·ΔWᵀ) + δ‖ΔW‖² the layer error only grows with δ, up to the data-free one's: damping never makes a calibrated
- * factorisation worse than the data-free one.
+ * Share of G's mean diagonal that is added to it, so that inputs which the samples hardly moved still count, as SparseGPT
+ * and GPTQ have it.
+ *
+ * Of the minimisers of tr(ΔW·G·ΔWᵀ) + δ‖ΔW‖² the layer error grows with δ up to that of the least ‖ΔW‖, so that damping
+ * alone makes no exact minimiser worse than the data-free one. The same holds for any factors whose damped error is at
+ * most that of a data-free minimum of ‖ΔW‖ (an SVD of the unfolded weights; Tucker-2 has no such closed form).
  */
 export const DAMPING = 0.01;
 
