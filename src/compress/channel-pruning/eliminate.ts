@@ -104,15 +104,46 @@ function takeOut({ n, rows, w, inverse }: Consumer, set: readonly number[], kern
       const factor = strips[s * n + i]!;
       if (factor === 0) continue;
       for (let r = 0; r < rows; r++) w[i * rows + r]! -= factor * ofW[s * rows + r]!;
-      for (let j = 0; j < n; j++) inverse[i * n + j]! -= factor * ofInverse[s * n + j]!;
     }
   }
+  subtractProduct(inverse, strips, ofInverse, set.length, n);
   // They are zero but for rounding; exactly so, later steps skip them.
   for (const c of set) {
     w.fill(0, c * rows, (c + 1) * rows);
     inverse.fill(0, c * n, (c + 1) * n);
     for (let i = 0; i < n; i++) inverse[i * n + c] = 0;
   }
+}
+
+/** A −= Bᵀ·C for a result that is symmetric: B and C k × n, A n × n. Four rows at a time, one half, then the other. */
+function subtractProduct(a: Float64Array, b: Float64Array, c: Float64Array, k: number, n: number): void {
+  if (k === 1) {
+    for (let i = 0; i < n; i++) {
+      const factor = b[i]!;
+      if (factor === 0) continue;
+      const row = a.subarray(i * n, (i + 1) * n);
+      for (let j = 0; j < n; j++) row[j]! -= factor * c[j]!;
+    }
+    return;
+  }
+  const zeros = new Float64Array(n);
+  const rowsOfC = Array.from({ length: k }, (_, s) => c.subarray(s * n, (s + 1) * n));
+  for (let s = 0; s < k; s += 4) {
+    const [c0, c1, c2, c3] = [0, 1, 2, 3].map((t) => rowsOfC[s + t] ?? zeros) as [
+      Float64Array,
+      Float64Array,
+      Float64Array,
+      Float64Array,
+    ];
+    const factor = (t: number, i: number) => (s + t < k ? b[(s + t) * n + i]! : 0);
+    for (let i = 0; i < n; i++) {
+      const [b0, b1, b2, b3] = [factor(0, i), factor(1, i), factor(2, i), factor(3, i)];
+      if (b0 === 0 && b1 === 0 && b2 === 0 && b3 === 0) continue;
+      const row = a.subarray(i * n, (i + 1) * n);
+      for (let j = i; j < n; j++) row[j]! -= b0 * c0[j]! + b1 * c1[j]! + b2 * c2[j]! + b3 * c3[j]!;
+    }
+  }
+  for (let i = 0; i < n; i++) for (let j = 0; j < i; j++) a[i * n + j] = a[j * n + i]!;
 }
 
 /** ([C⁻¹]_SS)⁻¹·B; null where rounding has left it singular. */
