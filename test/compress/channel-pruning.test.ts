@@ -1,12 +1,15 @@
 import { describe, expect, test } from "vitest";
 import { findChannelGroups } from "../../src/compress/channel-pruning/groups.ts";
+import { pruneChannels } from "../../src/compress/channel-pruning/prune.ts";
+import { referenceKernels } from "../../src/kernels/reference/kernels.ts";
+import { narrow } from "../../src/onnx/constant/half.ts";
 import { DataType } from "../../src/onnx/data-type.ts";
 import type { NewAttribute } from "../../src/onnx/edit.ts";
 import type { Dim, Model, Node, Tensor } from "../../src/onnx/model.ts";
 import { inferShapes } from "../../src/onnx/shapes/infer.ts";
-import { tensorOf } from "../../src/onnx/tensor.ts";
+import { readTensor, tensorOf } from "../../src/onnx/tensor.ts";
 import type { Feeds } from "../../src/runtime/runtime.ts";
-import { deadUnitsGo } from "./channel-pruning-check.ts";
+import { deadUnitsGo, momentsOf, outputsOf, relativeDifference } from "./channel-pruning-check.ts";
 import { floats, floatTensor, graphOf, int, ints, modelOf, node, value } from "./tiny.ts";
 
 let seed = 0;
@@ -518,6 +521,45 @@ describe("old and odd files", () => {
     const { groups, pruned } = await deadUnitsGo(old, feeds);
     expect(groups.map(({ units }) => units)).toEqual([6]);
     expect(pruned.graph.inputs.map(({ name }) => name)).toContain("x");
+  });
+
+  test("float16: weights and biases stay float16, outputs within 2e-3", async () => {
+    const { model, feeds } = tiny({
+      input: [4, 6],
+      output: [4, 3],
+      nodes: [
+        node("Cast", ["x"], ["h"], { to: int(DataType.FLOAT16) }),
+        node("Gemm", ["h", "w1", "b1"], ["a"]),
+        node("Relu", ["a"], ["r"]),
+        node("MatMul", ["r", "w2"], ["m"]),
+        node("Cast", ["m"], ["y"], { to: int(DataType.FLOAT) }),
+      ],
+      weights: { w1: [6, 9], b1: [9], w2: [9, 3] },
+    });
+    const half = await Promise.all(
+      model.graph.initializers.map(async (tensor) => {
+        const value = await readTensor(tensor);
+        const zeroed = (value.data as Float32Array).map((one, i) =>
+          tensor.name === "w1" && i % 9 === 4 ? 0 : tensor.name === "b1" && i === 4 ? 0.75 : one,
+        );
+        const data = narrow(DataType.FLOAT16, zeroed);
+        return tensorOf(tensor.name, { dataType: DataType.FLOAT16, dims: tensor.dims, data });
+      }),
+    );
+    const narrowed: Model = { ...model, graph: { ...model.graph, initializers: half } };
+    const { groups } = findChannelGroups(narrowed, await inferShapes(narrowed));
+    const pruned = await pruneChannels(narrowed, groups, new Map([["a", [4]]]), {
+      moments: await momentsOf(narrowed, feeds),
+      kernels: referenceKernels,
+    });
+    expect(pruned.graph.initializers.map(({ name, dims, dataType }) => [name, dims, dataType])).toEqual([
+      ["w1", [6, 8], DataType.FLOAT16],
+      ["b1", [8], DataType.FLOAT16],
+      ["w2", [8, 3], DataType.FLOAT16],
+      ["m_bias", [3], DataType.FLOAT16],
+    ]);
+    const difference = relativeDifference(await outputsOf(narrowed, feeds), await outputsOf(pruned, feeds));
+    expect(difference).toBeLessThan(2e-3);
   });
 
   test("axes of vast size, groups of zero, axes that are not there: nothing is followed, nothing fails", async () => {

@@ -130,8 +130,7 @@ async function refitLayer(
   const seen = moments.get(layer.name);
   if (!channels || !seen?.some((one) => one !== null) || layer.uses.some(({ path }) => path.length > 0))
     return;
-  // Another node may use the same numbers for something else.
-  if (draft.references(layer.weight.name) !== layer.uses.length || !sameSides(layer)) return;
+  if (!isUsedAlike(layer, draft)) return;
   const loaded = await loadMatrices(layer, loadWeight);
   if (!loaded) return;
   const { layout, weight, values } = loaded;
@@ -172,12 +171,15 @@ async function refitLayer(
   if (aboutMean) for (const place of places) await (place as AddShift)(shift);
 }
 
-function sameSides({ uses }: Layer): boolean {
+/** Whether all that reads the weight's numbers multiplies by the same matrices. */
+function isUsedAlike({ uses, weight }: Layer, draft: Draft): boolean {
   const [rows, columns] = sideAxes(uses[0]!);
-  return uses.every((use) => {
+  const alike = uses.every((use) => {
     const [r, c] = sideAxes(use);
-    return use.geometry.kind === uses[0]!.geometry.kind && r === rows && c === columns;
+    const direct = use.node.inputs[use.input] === weight.name;
+    return direct && use.geometry.kind === uses[0]!.geometry.kind && r === rows && c === columns;
   });
+  return alike && draft.references(weight.name) === uses.length;
 }
 
 /**
