@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type InputMoments, layerError } from "../../src/compress/input-moments.ts";
+import { type InputMoments, layerError, quadratic } from "../../src/compress/input-moments.ts";
 import { fromMatrices, layoutOf, toMatrices } from "../../src/compress/layer-matrix.ts";
 import { readWeight } from "../../src/compress/layer-of-model.ts";
+import { errorAfterShift } from "../../src/compress/quantization/error-after-shift.ts";
 import { gptqCodes } from "../../src/compress/quantization/gptq.ts";
 import { type Grid, gridValues } from "../../src/compress/quantization/grid.ts";
 import {
@@ -230,14 +231,6 @@ describe("the bias shift", () => {
     const mean = (matrix: Float32Array) => kernels.matmul(matrix, moments.mean, 8, 32, 1);
     const after = mean(values).map((one, i) => one + biasShift![i]!);
     expect(largestDifference([...after], [...mean(w)])).toBeLessThan(1e-4);
-    const mse = (v: Float32Array, centred: boolean) => {
-      const d = v.map((one, i) => one - w[i]!);
-      const g = kernels.matmul(d, moments.gram!, 8, 32, 32);
-      const means = mean(d);
-      return (
-        g.reduce((sum, one, i) => sum + one * d[i]!, 0) - (centred ? means.reduce((s, m) => s + m * m, 0) : 0)
-      );
-    };
     const plain = quantizeMatrix(
       w,
       8,
@@ -247,7 +240,15 @@ describe("the bias shift", () => {
       kernels,
     );
     expect(plain.biasShift).toBeNull();
-    expect(mse(values, true)).toBeLessThan(mse(plain.values, false));
+    const shifted = errorAfterShift(w, values, 8, 32, moments, biasShift);
+    expect(shifted).toBeLessThan(errorAfterShift(w, plain.values, 8, 32, moments, null));
+    const covariance = moments.gram!.map(
+      (g, i) => g - moments.mean[Math.floor(i / 32)]! * moments.mean[i % 32]!,
+    );
+    const difference = values.map((one, i) => one - w[i]!);
+    const expected =
+      quadratic(difference, 8, 32, { ...moments, gram: covariance }) / quadratic(w, 8, 32, moments);
+    expect(shifted / expected).toBeCloseTo(1, 2);
   });
 });
 

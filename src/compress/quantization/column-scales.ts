@@ -27,7 +27,7 @@ export function columnScaleCandidates(
   for (let c = 0; c < columns; c++) {
     const at = Math.floor(c / shared);
     inputs[at]! += diagonal[c]!;
-    for (let r = 0; r < rows; r++) weights[at]! += w[r * columns + c]! ** 2;
+    for (let r = 0; r < rows; r++) weights[at]! += w[r * columns + c]! * w[r * columns + c]!;
   }
   const a = relative(inputs);
   const b = relative(weights);

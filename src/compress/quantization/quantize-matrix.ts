@@ -111,7 +111,9 @@ function gridOf(
 ): Grid {
   const group = request.group ?? columns;
   const scaled = columnScales ? w.map((value, i) => value / columnScales[i % columns]!) : w;
-  const weights = columnScales ? diagonal.map((one, c) => one * columnScales[c]! ** 2) : diagonal;
+  const weights = columnScales
+    ? diagonal.map((one, c) => one * columnScales[c]! * columnScales[c]!)
+    : diagonal;
   const fitted = (levels: Levels) => fitScales(scaled, columns, group, levels, weights, request.halfScales);
   const base = { rows, columns, group, columnScales };
   if (request.spacing === "uniform") {
@@ -145,7 +147,10 @@ function paletteFor(
     const scale = scales[Math.floor(i / group)]!;
     return scale === 0 ? 0 : value / scale / range;
   });
-  const masses = w.map((_, i) => weights[i % columns]! * scales[Math.floor(i / group)]! ** 2);
+  const masses = w.map((_, i) => {
+    const scale = scales[Math.floor(i / group)]!;
+    return weights[i % columns]! * scale * scale;
+  });
   return fittedLevels(points, masses, levels, keepZeros);
 }
 
@@ -165,7 +170,10 @@ function weightedError(
   diagonal: Float32Array,
 ): number {
   let sum = 0;
-  for (let i = 0; i < w.length; i++) sum += diagonal[i % columns]! * (w[i]! - values[i]!) ** 2;
+  for (let i = 0; i < w.length; i++) {
+    const rest = w[i]! - values[i]!;
+    sum += diagonal[i % columns]! * rest * rest;
+  }
   return sum;
 }
 

@@ -84,7 +84,8 @@ export function addDigits(to: Rebuilding, digits: Digits, words: string, dims: r
   const whole = to.add("Cast", [words], { to: { type: "int", value: type } });
   // Words of a single digit are stored in these dims.
   if (perWord === 1) return whole;
-  const powers = Array.from({ length: perWord }, (_, j) => base ** j);
+  const powers = [1];
+  while (powers.length < perWord) powers.push(powers.at(-1)! * base);
   const shifted = to.add("Div", [whole, to.constant(intsTensor(type, [perWord, 1], powers))]);
   const radix = to.constant(intsTensor(type, [], [base]));
   let digit: string;
