@@ -30,9 +30,10 @@ interface Rates {
 export type Target = "web" | "everywhere";
 
 /**
- * Measured with onnxruntime 1.30, CPU time of one thread, 3×3 convolutions of 16 to 384 channels and 8² to 80²
- * positions between pointwise ones. Native ONNX Runtime has convolutions 4 times faster and a blocked memory format
- * that the transforms have to leave, so that what wins there wins more in onnxruntime-web.
+ * Fitted by hand to onnxruntime-node and -web 1.30, one thread, 3×3 convolutions of 16 to 384 channels: "everywhere" to
+ * CPU time in native ONNX Runtime of 39 pairs of size and tile between pointwise convolutions, 8² to 80² positions;
+ * "web" to time by the clock of single convolutions, 8² to 160². Native ONNX Runtime has convolutions 4 times faster
+ * and a blocked memory format that the transforms have to leave, so that what wins there wins more in onnxruntime-web.
  */
 const RATES: { readonly [target in Target]: Rates } = {
   everywhere: { macs: 43e3, element: 1.8e-3, transformMacs: 40e3, overhead: 40 },
