@@ -145,6 +145,29 @@ describe("uniform factors and summands go into the next layer, outputs within 1e
     }
   });
 
+  test("the last factor of a GELU stays, so that runtimes still fuse it", async () => {
+    const graph = graphOf({
+      inputs: [value("x", ["N", 7])],
+      outputs: [value("y", ["N", 5])],
+      nodes: [
+        node("Div", ["x", "root"], ["d"]),
+        node("Erf", ["d"], ["e"]),
+        node("Add", ["e", "one"], ["a"]),
+        node("Mul", ["x", "a"], ["p"]),
+        node("Mul", ["p", "half"], ["g"]),
+        node("MatMul", ["g", "w"], ["y"]),
+      ],
+      initializers: [
+        floatsTensor("root", [], [Math.SQRT2]),
+        floatsTensor("one", [], [1]),
+        floatsTensor("half", [], [0.5]),
+        randomTensor("w", [7, 5]),
+      ],
+    });
+    const after = await simplifiedAndSameInWeb(modelOf(graph), { x: random([3, 7]) });
+    expect(after.graph.nodes.length).toBe(6);
+  });
+
   test("a factor out of range, a shared weight or a value used elsewhere: nothing changes", async () => {
     const parts = layer([0, 0, 0, 0]);
     const extreme = parts.initializers.map((tensor) =>

@@ -34,7 +34,7 @@ async function foldOne(scope: Scope, rewriting: Rewriting, index: number): Promi
   const before = await uniformMap(scope, rewriting, layer.inputs[0]!, index);
   if (!before) return false;
   if (before.kind === "factor") {
-    if (!scaleWeight(scope, layer, before.value)) return false;
+    if (endsGelu(scope, before.input) || !scaleWeight(scope, layer, before.value)) return false;
     scope.replace(index, { ...layer, inputs: [before.input, ...layer.inputs.slice(1)] });
     scope.remove(before.at);
     return true;
@@ -46,6 +46,19 @@ async function foldOne(scope: Scope, rewriting: Rewriting, index: number): Promi
     return true;
   }
   return pastSummand(scope, rewriting, layer, index, before);
+}
+
+/**
+ * Whether the value is x · (1 + erf(…)) or x · (1 + tanh(…)), which together with the factor ½ after it makes a GELU:
+ * runtimes fuse it whole, and would not without its factor.
+ */
+function endsGelu(scope: Scope, name: string): boolean {
+  const maker = (value: string, ...opTypes: string[]) => {
+    const node = scope.producerNode(value);
+    return node && isStandard(node, ...opTypes) ? node : undefined;
+  };
+  const sums = maker(name, "Mul")?.inputs.map((operand) => maker(operand, "Add")) ?? [];
+  return sums.some((sum) => sum?.inputs.some((operand) => maker(operand, "Erf", "Tanh")));
 }
 
 /** The layer's weight is a float constant of this graph that nothing else uses, so that it can be written over. */
