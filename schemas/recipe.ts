@@ -32,8 +32,14 @@ export const Sparsity = z
       .enum(["layer", "global"])
       .optional()
       .describe("The ratio holds in every layer, or over the whole model by one threshold."),
-    pattern: z.enum(["unstructured", "2:4", "4:8", "block", "channel"]).optional(),
-    solver: z.enum(["magnitude", "wanda", "obs", "admm", "proximal"]).optional(),
+    pattern: z
+      .enum(["unstructured", "2:4", "4:8", "block", "channel"])
+      .optional()
+      .describe("block: runs of 4 inputs; channel: whole channels go, and tensors shrink."),
+    solver: z
+      .enum(["magnitude", "wanda", "obs", "admm", "proximal"])
+      .optional()
+      .describe("admm where nothing is said: ADMM, then least squares on what is left."),
     regularizer: z.enum(["l1", "l0", "hoyer_square", "group_hoyer_square", "transformed_l1"]).optional(),
     strength: z.number().positive().optional().describe("Weight λ of the regulariser."),
   })
@@ -55,12 +61,30 @@ export const KernelSharing = z
   })
   .describe("PENNI: k×k convolutions as a few basis kernels and a 1×1 convolution of coefficients.");
 
-export const LowRank = z.strictObject({
-  rank: z.int().positive().optional(),
-  energy: z.number().gt(0).lte(1).optional(),
-});
+export const LowRank = z
+  .strictObject({
+    rank: z.int().positive().optional(),
+    energy: z.number().gt(0).lte(1).optional().describe("Share of the layer's output energy to keep."),
+  })
+  .describe("Weights as products of two smaller ones.");
 
-export const Quantization = z.strictObject({ weights: z.enum(["int8", "int4", "fp16"]) });
+export const Quantization = z
+  .strictObject({
+    weights: z.enum(["int8", "int4", "fp16"]),
+    group: z
+      .int()
+      .min(8)
+      .max(1024)
+      .optional()
+      .describe("Inputs that share a scale; one scale for each output where absent (int4: 32)."),
+    storage: z
+      .enum(["dequantize_linear", "folded"])
+      .optional()
+      .describe(
+        "A DequantizeLinear node for each weight, which ONNX Runtime runs at every inference unless it fuses it, or Cast and Mul nodes, which it folds when it loads the model.",
+      ),
+  })
+  .describe("Weights as integers with scales, or as half floats.");
 
 export const Tune = z.strictObject({
   epochs: z.int().positive().max(1000).optional(),

@@ -46,6 +46,11 @@ export const LayerReport = z.strictObject({
   nonzero: pair(z.number()),
   macs: pair(z.number().nullable()),
   weight_error: z.number().describe("‖Ŵ−W‖²/‖W‖², from the weights as stored."),
+  layer_error: z
+    .number()
+    .describe(
+      "tr(ΔW·G·ΔWᵀ)/tr(W·G·Wᵀ) on the calibration samples' Gram matrix G; the weight error where there were none.",
+    ),
 });
 export type LayerReport = z.infer<typeof LayerReport>;
 

@@ -1,10 +1,12 @@
 import { gzipSync } from "node:zlib";
-import { InferenceSession } from "onnxruntime-node";
-import type { Report } from "../../schemas/report.ts";
+import { InferenceSession, Tensor } from "onnxruntime-node";
+import type { Latency, Report } from "../../schemas/report.ts";
 import { LocalHost } from "../../src/cli/local-host.ts";
 import { compareWith } from "../../src/evaluate/evaluate.ts";
+import { measureLatency } from "../../src/evaluate/latency.ts";
 import { makeReference } from "../../src/evaluate/reference.ts";
 import { runCompression } from "../../src/jobs/pipeline.ts";
+import { DataType } from "../../src/onnx/data-type.ts";
 import { readModel } from "../../src/onnx/read.ts";
 import { bytesSource } from "../../src/onnx/source.ts";
 import type { Feeds } from "../../src/runtime/runtime.ts";
@@ -17,7 +19,10 @@ export interface Row {
   readonly gzip: readonly [number, number];
   readonly nonzero: readonly [number, number];
   readonly macs: readonly [number, number] | null;
+  /** In onnxruntime-web, ms. */
   readonly latency: readonly [number, number] | null;
+  /** In onnxruntime-node on one thread, ms. */
+  readonly nodeLatency: readonly [number, number];
   /** Least R² of any output on natural inputs that calibration has not seen. */
   readonly r2: number | null;
   readonly accuracy: readonly [number, number] | null;
@@ -32,7 +37,10 @@ const TRAIN_DIGITS = 256;
 const TEST_DIGITS = 10_000;
 const BATCH = 500;
 
-const [name = "", recipe = "{}"] = process.argv.slice(2);
+/** Milliseconds that the latency measurement in onnxruntime-node may take. */
+const NODE_LATENCY_BUDGET = 4000;
+
+const [name = "", recipe = "{}", calibrated = "calibrated"] = process.argv.slice(2);
 const model = realModel(name);
 const bytes = await model.bytes();
 const samples = await sets(model);
@@ -45,7 +53,7 @@ try {
     prefix: "bench/",
     model: { key: "model", external: {} },
     recipe: JSON.parse(recipe),
-    calibration: { key: "samples", format: "safetensors" as const },
+    calibration: calibrated === "calibrated" ? { key: "samples", format: "safetensors" as const } : null,
     mix: null,
     plan: {},
   };
@@ -54,8 +62,6 @@ try {
   const peakMegabytes = process.resourceUsage().maxRSS / 1024;
   const artifact = await all(outcome.artifact.key);
   const report = JSON.parse(new TextDecoder().decode(await all(outcome.report.key))) as Report;
-  // Stock ONNX Runtime outside of WASM has to load it too.
-  await (await InferenceSession.create(artifact)).release();
   const runtime = await host.runtime();
   const reference = await makeReference({
     runtime,
@@ -64,12 +70,14 @@ try {
     calibration: { bytes: samples.unseen, format: "safetensors" },
   });
   const { fidelity, accuracy } = await compareWith(reference, runtime, artifact);
+  const nodeLatency = await latencyInNode(bytes, artifact, reference.single);
   const row: Row = {
     bytes: [bytes.byteLength, artifact.byteLength],
     gzip: [gzipSync(bytes).byteLength, gzipSync(artifact).byteLength],
     nonzero: [report.parameters.nonzero.original, report.parameters.nonzero.compressed],
     macs: report.macs && [report.macs.original, report.macs.compressed],
     latency: report.latency_ms && [report.latency_ms.original, report.latency_ms.compressed],
+    nodeLatency: [nodeLatency.original, nodeLatency.compressed],
     r2: fidelity.min_r2,
     accuracy: accuracy && [accuracy.original, accuracy.compressed],
     seconds,
@@ -79,6 +87,33 @@ try {
   process.stdout.write(JSON.stringify(row));
 } finally {
   await host.dispose();
+}
+
+/** Stock ONNX Runtime outside of WASM: it has to load the artifact too. */
+async function latencyInNode(original: Uint8Array, artifact: Uint8Array, feeds: Feeds): Promise<Latency> {
+  const options = { intraOpNumThreads: 1, interOpNumThreads: 1 };
+  const before = await InferenceSession.create(original, options);
+  const after = await InferenceSession.create(artifact, options);
+  const tensors = Object.fromEntries(
+    Object.entries(feeds).map(([input, { dataType, dims, data }]) => [
+      input,
+      new Tensor(tensorTypeOf(dataType), data as Float32Array, dims),
+    ]),
+  );
+  const latency = await measureLatency(
+    () => before.run(tensors),
+    () => after.run(tensors),
+    { now: async () => performance.now(), budget: NODE_LATENCY_BUDGET },
+  );
+  await before.release();
+  await after.release();
+  return latency;
+}
+
+function tensorTypeOf(dataType: number): "float32" | "int64" {
+  if (dataType === DataType.FLOAT) return "float32";
+  if (dataType === DataType.INT64) return "int64";
+  throw new TypeError(`no model here takes inputs of type ${dataType}`);
 }
 
 async function all(key: string): Promise<Uint8Array> {

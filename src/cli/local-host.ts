@@ -4,6 +4,8 @@ import { mkdtemp, open, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Blobs, JobHost, Json } from "../jobs/job.ts";
+import type { Kernels } from "../kernels/kernels.ts";
+import { nodeKernels } from "../kernels/wasm/node.ts";
 import type { ByteSource } from "../onnx/source.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -22,6 +24,7 @@ export class LocalHost implements JobHost {
   private readonly folder: string;
   private readonly interrupted: () => void;
   private loading: Promise<Runtime> | null = null;
+  private loadingKernels: Promise<Kernels> | null = null;
 
   private constructor(folder: string, onProgress: OnProgress) {
     this.folder = folder;
@@ -51,6 +54,11 @@ export class LocalHost implements JobHost {
   runtime(): Promise<Runtime> {
     this.loading ??= nodeRuntime();
     return this.loading;
+  }
+
+  kernels(): Promise<Kernels> {
+    this.loadingKernels ??= nodeKernels();
+    return this.loadingKernels;
   }
 
   async now(): Promise<number> {

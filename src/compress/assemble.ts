@@ -1,7 +1,9 @@
-import { freshNames, mapGraphs, nodeOf, withAttributes } from "../onnx/edit.ts";
+import { freshNames, mapGraphs, withAttributes } from "../onnx/edit.ts";
 import type { Graph, Model, Node, SparseTensor, Tensor } from "../onnx/model.ts";
-import type { LayerResult, ResultTensor } from "./compress-layer.ts";
-import { NODE_BYTES } from "./kernel-sharing/cost.ts";
+import { withChain } from "./forms/with-chain.ts";
+import type { LayerResult, ResultWeight } from "./layer-result.ts";
+import { decodeNodes } from "./storage/decode-nodes.ts";
+import type { Decode } from "./storage/stored-weight.ts";
 
 /** Where a layer is in the model. Graphs are named by their path, as walkGraphs gives it. */
 export interface LayerSite {
@@ -10,6 +12,8 @@ export interface LayerSite {
   readonly node: { readonly graph: readonly string[]; readonly output: string };
   /** The value that holds the weight: an initializer, a sparse initializer or a Constant node's output. */
   readonly weight: { readonly graph: readonly string[]; readonly name: string };
+  /** The initializer beside the node that holds its bias, where that may be corrected. */
+  readonly bias: string | null;
 }
 
 /** First IR version that has sparse initializers. */
@@ -21,16 +25,18 @@ type Edit = (graph: Graph) => Graph;
 
 /**
  * Puts the layers' results into the model: weights are replaced where they lie (subgraphs of If, Loop and Scan
- * included), a convolution of shared kernels becomes two. Nothing else is touched. A result that would make its
- * layer larger is left out.
+ * included), nodes that rebuild a weight from what is stored come first in its graph, a chain takes the place of a node.
+ * Nothing else is touched. A result that would make its layer larger is left out.
  *
  * @param sites one a result, by the layer's name
+ * @param opset of the standard domain
  * @returns the edited model and the layers whose results were left out
  */
 export function assemble(
   model: Model,
   sites: readonly LayerSite[],
   results: readonly LayerResult[],
+  opset: number,
 ): { model: Model; dropped: readonly string[] } {
   const byName = new Map(sites.map((site) => [site.layer, site]));
   const fresh = freshNames(model);
@@ -42,25 +48,39 @@ export function assemble(
   const dropped: string[] = [];
   let version = model.irVersion;
   for (const result of results) {
-    if (result.tensors.length === 0) continue;
+    if (result.weights.length === 0) continue;
     const site = byName.get(result.layer);
     if (!site) throw new RangeError(`no site for layer ${result.layer}`);
     const { bytes } = result.stats;
-    const nodes = result.treatment.method === "kernel_sharing" ? NODE_BYTES : 0;
-    if (bytes.compressed + nodes > bytes.original) {
+    if (bytes.compressed > bytes.original) {
       dropped.push(result.layer);
       continue;
     }
-    if (result.tensors.some(({ tensor }) => "values" in tensor))
-      version = Math.max(version, SPARSE_IR_VERSION);
-    const weight = tensorOfRole(result, "weight");
-    if (weight) {
-      add(site.weight.graph, (graph) => withWeight(graph, site.weight.name, weight));
+    version = Math.max(
+      version,
+      ...result.weights.map((weight) => irVersionOf(weight, result.chain !== null)),
+    );
+    const bias = result.weights.find(({ role }) => role === "bias");
+    if (bias) add(site.node.graph, (graph) => withWeight(graph, site.bias ?? "", plainOf(bias)!));
+    if (result.chain === null) {
+      const weight = result.weights.find(({ role }) => role === "weight");
+      if (weight)
+        add(site.weight.graph, (graph) => withStored(graph, site.weight.name, weight, opset, fresh));
       continue;
     }
-    version = Math.max(version, FREE_INITIALIZERS_IR_VERSION);
-    add(site.node.graph, (graph) => withSharedKernels(graph, site.node.output, result, fresh));
+    const { chain } = result;
     add(site.weight.graph, (graph) => withoutValue(graph, site.weight.name));
+    add(site.node.graph, (graph) => {
+      const names: Record<string, string> = {};
+      let edited = graph;
+      for (const weight of result.weights) {
+        if (weight.role === "bias") continue;
+        const name = fresh(`${site.weight.name}_${weight.role}`);
+        names[weight.role] = name;
+        edited = withStored(edited, name, weight, opset, fresh);
+      }
+      return withChain(edited, site.node.output, chain, names, fresh);
+    });
   }
   if (edits.size === 0) return { model, dropped };
   const graph = mapGraphs(model.graph, (one, path) =>
@@ -69,11 +89,51 @@ export function assemble(
   return { model: withVersion({ ...model, graph }, version), dropped };
 }
 
-function tensorOfRole(result: LayerResult, role: ResultTensor["role"]): Tensor | SparseTensor | undefined {
-  return result.tensors.find((tensor) => tensor.role === role)?.tensor;
+function irVersionOf(weight: ResultWeight, inChain: boolean): number {
+  const { stored } = weight;
+  const sparse = stored.parts.some(({ tensor }) => "values" in tensor);
+  const added = inChain || plainOf(weight) === null;
+  return Math.max(
+    stored.minIrVersion,
+    sparse ? SPARSE_IR_VERSION : 0,
+    added ? FREE_INITIALIZERS_IR_VERSION : 0,
+  );
 }
 
-/** The graph with the value's tensor replaced; dense ones stay in their place, sparse ones go to the end. */
+/** Whether the only part is the weight itself. */
+function isPlain({ elements, dataType, placement, factors }: Decode): boolean {
+  const asItIs = elements.kind === "numbers" && elements.dataType === dataType && factors.length === 0;
+  return asItIs && (placement.kind === "dense" || placement.kind === "sparse");
+}
+
+/** The one tensor that is the weight, where no node has to rebuild it. */
+function plainOf({ stored }: ResultWeight): Tensor | SparseTensor | null {
+  return stored.parts.length === 1 && isPlain(stored.decode) ? stored.parts[0]!.tensor : null;
+}
+
+/** The graph in which `name` holds the stored weight: an initializer in its place, or nodes that come first. */
+function withStored(
+  graph: Graph,
+  name: string,
+  weight: ResultWeight,
+  opset: number,
+  fresh: (stem: string) => string,
+): Graph {
+  const plain = plainOf(weight);
+  if (plain) return withWeight(graph, name, plain);
+  const rest = withoutValue(graph, name);
+  const { stored } = weight;
+  const partNames = stored.parts.map(({ role }) => fresh(`${name}_${role}`));
+  const { nodes, initializers, sparseInitializers } = decodeNodes(stored, name, partNames, fresh, opset);
+  return {
+    ...rest,
+    nodes: [...nodes, ...rest.nodes],
+    initializers: [...rest.initializers, ...initializers],
+    sparseInitializers: [...rest.sparseInitializers, ...sparseInitializers],
+  };
+}
+
+/** The graph with the value's tensor replaced, or added; dense ones stay in their place, others go to the end. */
 function withWeight(graph: Graph, name: string, tensor: Tensor | SparseTensor): Graph {
   if ("values" in tensor) {
     const rest = withoutValue(graph, name);
@@ -83,7 +143,7 @@ function withWeight(graph: Graph, name: string, tensor: Tensor | SparseTensor): 
     const initializers = graph.initializers.map((one) => (one.name === name ? { ...tensor, name } : one));
     return { ...graph, initializers };
   }
-  if (graph.sparseInitializers.some((one) => one.values.name === name)) {
+  if (!graph.nodes.some((node) => isConstant(node, name))) {
     const rest = withoutValue(graph, name);
     return { ...rest, initializers: [...rest.initializers, { ...tensor, name }] };
   }
@@ -115,68 +175,6 @@ function isConstant(node: Node, output: string): boolean {
 
 function sparseNamed(tensor: SparseTensor, name: string): SparseTensor {
   return { ...tensor, values: { ...tensor.values, name } };
-}
-
-/**
- * The convolution as two (ALGORITHMS §3): the grouped one with the basis keeps strides, pads, dilations and
- * auto_pad; the 1×1 one has the coefficients. The bias sits on the last.
- */
-function withSharedKernels(
-  graph: Graph,
-  output: string,
-  result: LayerResult,
-  fresh: (stem: string) => string,
-): Graph {
-  const { treatment } = result;
-  const basis = tensorOfRole(result, "basis");
-  const coefficients = tensorOfRole(result, "coefficients");
-  const at = graph.nodes.findIndex((node) => node.outputs[0] === output);
-  const node = graph.nodes[at];
-  if (!node || !basis || !coefficients || treatment.method !== "kernel_sharing") {
-    throw new RangeError(`the result of layer ${result.layer} does not fit its node`);
-  }
-  const names = {
-    basis: fresh(`${node.inputs[1]}_basis`),
-    coefficients: fresh(`${node.inputs[1]}_coefficients`),
-    maps: fresh(`${output}_maps`),
-  };
-  const [x = "", , bias = ""] = node.inputs;
-  const [y = ""] = node.outputs;
-  const basisFirst = treatment.form === "basis_first";
-  const groups = basis.dims[0]! / (basisFirst ? treatment.bases : 1);
-  const withBias = (inputs: string[], last: boolean) => (last && bias !== "" ? [...inputs, bias] : inputs);
-  const grouped: Node = {
-    ...withAttributes(node, { group: { type: "int", value: groups } }),
-    name: basisFirst ? fresh(`${node.name || output}_basis`) : node.name,
-    inputs: withBias([basisFirst ? x : names.maps, names.basis], !basisFirst),
-    outputs: [basisFirst ? names.maps : y],
-  };
-  const kernel = basis.dims.slice(2);
-  const pointwise: Node = {
-    ...nodeOf(
-      "Conv",
-      withBias([basisFirst ? names.maps : x, names.coefficients], basisFirst),
-      [basisFirst ? y : names.maps],
-      { kernel_shape: { type: "ints", value: kernel.map(() => 1) } },
-    ),
-    name: basisFirst ? node.name : fresh(`${node.name || output}_coefficients`),
-  };
-  const pair = basisFirst ? [grouped, pointwise] : [pointwise, grouped];
-  const dense: Tensor[] = [];
-  const sparse: SparseTensor[] = [];
-  for (const [name, tensor] of [
-    [names.basis, basis],
-    [names.coefficients, coefficients],
-  ] as const) {
-    if ("values" in tensor) sparse.push(sparseNamed(tensor, name));
-    else dense.push({ ...tensor, name });
-  }
-  return {
-    ...graph,
-    nodes: [...graph.nodes.slice(0, at), ...pair, ...graph.nodes.slice(at + 1)],
-    initializers: [...graph.initializers, ...dense],
-    sparseInitializers: [...graph.sparseInitializers, ...sparse],
-  };
 }
 
 /**

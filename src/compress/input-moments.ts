@@ -73,3 +73,26 @@ export function quadratic(
   }
   return Math.max(0, sum);
 }
+
+/** Share of a second moment below which the variance that is left of it is rounding. */
+const LEAST_VARIANCE = 1e-6;
+
+/** The moments of x − E[x]: what a change of the weight costs when the layer's bias takes up the mean of that change. */
+export function centred(moments: InputMoments): InputMoments {
+  const { n, gram, diagonal, mean } = moments;
+  const covariance = gram?.slice() ?? null;
+  const variances = diagonal.map((one, i) => {
+    const variance = one - mean[i]! ** 2;
+    return variance > LEAST_VARIANCE * one ? variance : 0;
+  });
+  if (covariance) {
+    for (let i = 0; i < n; i++) {
+      for (let j = 0; j < n; j++) {
+        if (variances[i] === 0 || variances[j] === 0) covariance[i * n + j] = 0;
+        else covariance[i * n + j]! -= mean[i]! * mean[j]!;
+      }
+      covariance[i * n + i] = variances[i]!;
+    }
+  }
+  return { ...moments, gram: covariance, diagonal: variances, mean: new Float32Array(n) };
+}

@@ -1,6 +1,7 @@
-import type { ConvolutionWork } from "./kernel-sharing/cost.ts";
+import type { FormTarget } from "./forms/form.ts";
+import type { MatrixLayout } from "./layer-matrix.ts";
 
-/** What the methods need to know of a layer besides its weight's numbers. */
+/** What the methods need to know of a layer besides its weight's numbers. JSON. */
 export interface LayerFacts {
   readonly name: string;
   readonly op: string;
@@ -10,19 +11,14 @@ export interface LayerFacts {
   /** Bytes the weight takes in the file now. */
   readonly bytes: number;
   readonly macs: number | null;
-  /** Axis of the weight along which the layer sums: N:M patterns run along it. */
-  readonly inputAxis: number;
+  /** What a chain of nodes in its place has to know of it; null for a table that is looked up. */
+  readonly target: FormTarget | null;
+  /** The weight as matrices; null where it cannot be seen so. */
+  readonly layout: MatrixLayout | null;
   /** Why the weight cannot be touched at all ("its weight is an output of the model"); null where it can. */
   readonly fixed: string | null;
-  /** The convolution that kernel sharing may split in two, or why there is none. */
-  readonly sharing: SharingFacts | { readonly reason: string };
-}
-
-export interface SharingFacts {
-  readonly reason: null;
-  readonly work: ConvolutionWork;
-  /** Output positions are known; otherwise `work` counts a nominal map and MACs are not claimed. */
-  readonly known: boolean;
-  /** Strides are all 1, so that the coefficients may run first at no extra cost. */
-  readonly unitStrides: boolean;
+  /** Why no other nodes may take the place of the layer's ("other nodes use its weight"); null where they may. */
+  readonly rigid: string | null;
+  /** Elements of the bias that belongs to this layer alone and may be corrected; null where there is none. */
+  readonly bias: number | null;
 }

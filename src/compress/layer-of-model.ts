@@ -1,18 +1,18 @@
-import { walkGraphs } from "../onnx/edit.ts";
-import type { ConvolutionGeometry, LayerGeometry } from "../onnx/layer-geometry.ts";
+import { DataType } from "../onnx/data-type.ts";
+import { floatAttribute, walkGraphs } from "../onnx/edit.ts";
 import type { Layer } from "../onnx/layers.ts";
 import type { Graph } from "../onnx/model.ts";
 import { readSparseTensor } from "../onnx/sparse.ts";
 import { readTensor } from "../onnx/tensor.ts";
 import type { LayerSite } from "./assemble.ts";
+import { targetOf } from "./forms/form.ts";
 import type { LayerFacts } from "./layer-facts.ts";
+import { layoutOf } from "./layer-matrix.ts";
 import { type LayerWeight, weightOf } from "./weight.ts";
-
-/** Output positions assumed where shapes are unknown: only the ratio of predicted times matters then. */
-const NOMINAL_POSITIONS = 28 * 28;
 
 /** What the methods need to know of a layer of the model. JSON. */
 export function factsOf(layer: Layer): LayerFacts {
+  const { geometry, node } = layer.uses[0]!;
   return {
     name: layer.name,
     op: layer.op,
@@ -20,9 +20,11 @@ export function factsOf(layer: Layer): LayerFacts {
     dataType: layer.dataType,
     bytes: layer.bytes,
     macs: layer.macs,
-    inputAxis: inputAxisOf(layer.uses[0]!.geometry, layer.dims.length),
+    target: targetOf(node, geometry, layer.dims),
+    layout: layoutOf(geometry, layer.dims),
     fixed: layer.fixed,
-    sharing: sharingOf(layer),
+    rigid: rigidity(layer),
+    bias: biasOf(layer)?.count ?? null,
   };
 }
 
@@ -33,6 +35,7 @@ export function siteOf(layer: Layer): LayerSite {
     layer: layer.name,
     node: { graph: use.path, output: use.node.outputs[0] ?? "" },
     weight: { graph: layer.weight.path, name: layer.weight.name },
+    bias: biasOf(layer)?.name ?? null,
   };
 }
 
@@ -46,47 +49,34 @@ export async function readWeight(layer: Layer): Promise<LayerWeight | undefined>
   return weightOf("values" in tensor ? await readSparseTensor(tensor) : await readTensor(tensor));
 }
 
-function inputAxisOf(geometry: LayerGeometry, rank: number): number {
-  switch (geometry.kind) {
-    case "convolution":
-      return geometry.transposed ? 0 : 1;
-    case "matrix":
-      return geometry.inputAxis;
-    case "recurrent":
-    case "embedding":
-      return rank - 1;
-  }
-}
-
-function sharingOf(layer: Layer): LayerFacts["sharing"] {
+/** Why no other nodes may take the place of the layer's node; null where they may. */
+function rigidity(layer: Layer): string | null {
   const [use, ...others] = layer.uses;
-  const { geometry, node } = use!;
-  if (geometry.kind !== "convolution" || node.opType !== "Conv") return { reason: "it is no convolution" };
-  if (geometry.groups !== 1) return { reason: "it is a grouped convolution" };
-  const kernel = layer.dims.slice(2).reduce((product, dim) => product * dim, 1);
-  if (kernel <= 1) return { reason: "its kernel is 1×1" };
   if (others.length > 0 || references(layer.weight.graph, layer.weight.name) !== 1) {
-    return { reason: "other nodes use its weight" };
+    return "other nodes use its weight";
   }
-  if (node.inputs[1] !== layer.weight.name) return { reason: "its weight comes through other nodes" };
-  const positions = positionsOf(geometry);
-  return {
-    reason: null,
-    work: {
-      inputs: geometry.inputChannels,
-      outputs: geometry.outputChannels,
-      groups: 1,
-      kernel,
-      positions: positions ?? NOMINAL_POSITIONS,
-    },
-    known: positions !== null,
-    unitStrides: geometry.window.strides.every((stride) => stride === 1),
-  };
+  if (use!.node.inputs[use!.input] !== layer.weight.name) return "its weight comes through other nodes";
+  return null;
 }
 
-function positionsOf({ batch, outputSize }: ConvolutionGeometry): number | null {
-  const sizes = [batch, ...(outputSize ?? [null])];
-  return sizes.reduce((product, size) => (product === null || size === null ? null : product * size), 1);
+/** The bias of a Conv, ConvTranspose or Gemm: a vector of floats in its graph's initializers that no other node uses. */
+function biasOf(layer: Layer): { name: string; count: number } | null {
+  const [use, ...others] = layer.uses;
+  const { node, graph } = use!;
+  if (others.length > 0 || !["Conv", "ConvTranspose", "Gemm"].includes(node.opType)) return null;
+  if (node.opType === "Gemm" && floatAttribute(node, "beta", 1) !== 1) return null;
+  const name = node.inputs[2];
+  const tensor = graph.initializers.find((one) => one.name === name);
+  if (!name || tensor?.dataType !== DataType.FLOAT || tensor.dims.length !== 1) return null;
+  if (graph.inputs.some((input) => input.name === name) || references(graph, name) !== 1) return null;
+  return { name, count: tensor.dims[0]! };
+}
+
+/** The numbers of the layer's own bias; null where it has none that may be corrected. */
+export async function readBias(layer: Layer): Promise<Float32Array | null> {
+  const name = biasOf(layer)?.name;
+  const tensor = layer.uses[0]!.graph.initializers.find((one) => one.name === name);
+  return tensor ? ((await readTensor(tensor)).data as Float32Array) : null;
 }
 
 /** How often nodes of the graph and of its subgraphs name the value. */

@@ -1,7 +1,8 @@
 import { TensorField } from "../onnx/fields.ts";
 import type { SparseTensor, Tensor } from "../onnx/model.ts";
 import { type ByteSource, byteLength, load, type Span } from "../onnx/source.ts";
-import type { LayerResult, ResultTensor } from "./compress-layer.ts";
+import type { LayerResult } from "./layer-result.ts";
+import type { StoredPart } from "./storage/stored-weight.ts";
 
 /**
  * A layer's result as bytes, so that a durable job can put it into a blob and assemble later: a little-endian
@@ -9,12 +10,12 @@ import type { LayerResult, ResultTensor } from "./compress-layer.ts";
  * are spans of the blob, so that assembling streams them.
  */
 interface Header {
-  readonly result: Omit<LayerResult, "tensors">;
+  readonly result: LayerResult;
+  /** In the order in which they come up in the result. */
   readonly tensors: readonly TensorHeader[];
 }
 
 interface TensorHeader {
-  readonly role: ResultTensor["role"];
   readonly dataType: number;
   readonly dims: readonly number[];
   /** Bytes of the values; of the indices too where the tensor is sparse. */
@@ -25,21 +26,19 @@ interface TensorHeader {
 const LENGTH_BYTES = 4;
 
 export async function encodeResult(result: LayerResult): Promise<Uint8Array> {
-  const { tensors, ...rest } = result;
   const payloads: Uint8Array[] = [];
   const headers: TensorHeader[] = [];
-  for (const { role, tensor } of tensors) {
+  for (const { tensor } of partsOf(result)) {
     if (!("values" in tensor)) {
       const values = await payload(tensor);
       payloads.push(values);
-      headers.push({ role, dataType: tensor.dataType, dims: tensor.dims, values: values.length });
+      headers.push({ dataType: tensor.dataType, dims: tensor.dims, values: values.length });
       continue;
     }
     const values = await payload(tensor.values);
     const indices = await payload(tensor.indices);
     payloads.push(values, indices);
     headers.push({
-      role,
       dataType: tensor.values.dataType,
       dims: tensor.dims,
       values: values.length,
@@ -50,7 +49,7 @@ export async function encodeResult(result: LayerResult): Promise<Uint8Array> {
       },
     });
   }
-  const header: Header = { result: rest, tensors: headers };
+  const header: Header = { result: withTensors(result, () => null as unknown as Tensor), tensors: headers };
   const json = new TextEncoder().encode(JSON.stringify(header));
   const size = payloads.reduce((sum, part) => sum + part.length, LENGTH_BYTES + json.length);
   const bytes = new Uint8Array(size);
@@ -76,15 +75,15 @@ export async function decodeResult(source: ByteSource): Promise<LayerResult> {
     at += bytes;
     return { source, offset, length: bytes };
   };
-  const tensors = header.tensors.map(({ role, dataType, dims, values, sparse }): ResultTensor => {
+  const tensors = header.tensors.map(({ dataType, dims, values, sparse }): Tensor | SparseTensor => {
     const raw = (shape: readonly number[]): Tensor => ({
       name: "",
       dataType,
       dims: shape,
       data: { kind: "raw", bytes: span(values) },
     });
-    if (!sparse) return { role, tensor: raw(dims) };
-    const tensor: SparseTensor = {
+    if (!sparse) return raw(dims);
+    return {
       values: raw([sparse.count]),
       indices: {
         name: "",
@@ -94,9 +93,27 @@ export async function decodeResult(source: ByteSource): Promise<LayerResult> {
       },
       dims,
     };
-    return { role, tensor };
   });
-  return { ...header.result, tensors };
+  return withTensors(header.result, (index) => tensors[index]!);
+}
+
+function partsOf(result: LayerResult): StoredPart[] {
+  return result.weights.flatMap(({ stored }) => stored.parts);
+}
+
+/** The result with the tensor of each part replaced, by its place among all parts. */
+function withTensors(result: LayerResult, tensor: (index: number) => Tensor | SparseTensor): LayerResult {
+  let index = 0;
+  return {
+    ...result,
+    weights: result.weights.map((weight) => ({
+      ...weight,
+      stored: {
+        ...weight.stored,
+        parts: weight.stored.parts.map(({ role }) => ({ role, tensor: tensor(index++) })),
+      },
+    })),
+  };
 }
 
 async function payload(tensor: Tensor): Promise<Uint8Array> {

@@ -1,52 +1,81 @@
-import type { NOfM } from "./sparsity/prune.ts";
+import type { Form } from "./forms/form.ts";
+import type { PruningSolver, RegularizerName } from "./sparsity/request.ts";
 
 /**
- * What is done to one layer. JSON, so that a durable job can store it; each method adds one kind, with everything
- * that fixes its result.
+ * What is done to one layer: another form, zeros, another storage, in this order. JSON, so that a durable job can store
+ * it; it holds everything that fixes the result.
  */
-export type Treatment =
-  | { readonly method: "none" }
-  /** Exactly `zeros` of the smallest weights become zero. */
-  | { readonly method: "sparsity"; readonly pattern: "unstructured"; readonly zeros: number }
-  | { readonly method: "sparsity"; readonly pattern: NOfM }
-  /** PENNI: `bases` basis kernels; the coefficients may be sparse in turn. */
-  | {
-      readonly method: "kernel_sharing";
-      readonly bases: number;
-      readonly form: SharingForm;
-      readonly sparsity: SparsityTreatment | null;
-    };
+export type Treatment = {
+  /** The chain of nodes that takes the layer's place; null where it keeps its own. */
+  readonly form: ChainForm | null;
+  readonly sparsity: SparsityTreatment | null;
+  readonly storage: StorageTreatment | null;
+};
 
-export type SparsityTreatment = Extract<Treatment, { method: "sparsity" }>;
+/** Every form but the layer itself. */
+export type ChainForm = Exclude<Form, { kind: "dense" }>;
 
-/**
- * Order of the two convolutions: the basis first (groups = c_in, then 1×1), or the coefficients first (1×1, then
- * groups = c_out).
- */
+export const UNTOUCHED: Treatment = { form: null, sparsity: null, storage: null };
+
+/** Order of the two convolutions of shared kernels: basis (groups = c_in) then 1×1, or 1×1 then basis (groups = c_out). */
 export type SharingForm = "basis_first" | "coefficients_first";
 
-/** As the report prints it: methods joined by +. */
-export function methodName(treatment: Treatment): string {
-  if (treatment.method !== "kernel_sharing") return treatment.method;
-  return treatment.sparsity ? "kernel_sharing+sparsity" : "kernel_sharing";
+/** N:M patterns: at most N of every M consecutive inputs are other than zero. */
+export const N_OF_M = { "2:4": { keep: 2, of: 4 }, "4:8": { keep: 4, of: 8 } } as const;
+
+export type NOfM = keyof typeof N_OF_M;
+
+export type SparsityTreatment = {
+  readonly pattern: "unstructured" | "block" | NOfM;
+  /** Share of zeros; null where the regulariser's strength decides, and for N:M. */
+  readonly ratio: number | null;
+  readonly solver: PruningSolver;
+  readonly regularizer: RegularizerName | null;
+  readonly strength: number | null;
+};
+
+export type StorageTreatment =
+  | { readonly kind: "half" }
+  /** Symmetric integers of `levels` levels (255 for int8, 15 for int4); a scale for every row, or for `group` columns of it. */
+  | {
+      readonly kind: "integers";
+      readonly levels: number;
+      readonly group: number | null;
+      /** How the file says it: a DequantizeLinear node, or nodes that every runtime folds when it loads the model. */
+      readonly decode: "dequantize_linear" | "folded";
+    };
+
+export function isUntouched({ form, sparsity, storage }: Treatment): boolean {
+  return form === null && sparsity === null && storage === null;
 }
 
-/** One thing that could be done to a layer, with what it would cost and lose. */
-export interface Candidate {
+/** As the report prints it: methods joined by +; "none" where nothing is done. */
+export function methodName({ form, sparsity, storage }: Treatment): string {
+  const methods = [
+    form === null ? [] : form.kind === "kernel_sharing" ? ["kernel_sharing"] : ["low_rank"],
+    sparsity === null ? [] : ["sparsity"],
+    storage === null ? [] : ["quantization"],
+  ].flat();
+  return methods.length === 0 ? "none" : methods.join("+");
+}
+
+/** One thing that can be done to a layer, with what it costs and loses. */
+export type Candidate = {
   readonly treatment: Treatment;
-  /** Bytes of the layer's weight tensors in the file; an estimate within a few percent. */
+  /** Bytes of the layer's tensors in the file, with those of the nodes that it needs more than before. */
   readonly bytes: number;
   readonly macs: number | null;
   /** Predicted time of one run in onnxruntime-web, ms; null where the layer's work is unknown. */
   readonly time: number | null;
-  /** ‖Ŵ − W‖² / ‖W‖² before the rounding of the file's type. */
+  /** Layer error tr(ΔW·G·ΔWᵀ)/tr(W·G·Wᵀ) of what is stored, or ‖ΔW‖²/‖W‖² without samples. */
   readonly error: number;
-}
+};
 
 /** The candidate chosen for a layer, or why the layer stays as it is. */
 export type Decision = {
   readonly layer: string;
-  readonly treatment: Treatment;
+  /** Its place among the layer's candidates; 0 is the layer as it is. */
+  readonly candidate: number;
   /** Why nothing is done, or a remark on what is; null where there is nothing to say. */
   readonly reason: string | null;
 };

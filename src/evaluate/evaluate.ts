@@ -7,6 +7,8 @@ import { makeReference, type Reference, type ReferenceInput } from "./reference.
 
 export interface Comparison {
   readonly fidelity: Fidelity;
+  /** Least R² of any output on the feeds that were held out; null where none were, or it has none. */
+  readonly heldOutR2: number | null;
   /** Top-1 on the labels; null without labels or class scores. */
   readonly accuracy: { readonly original: number; readonly compressed: number } | null;
 }
@@ -24,10 +26,12 @@ export async function compareWith(
   const session = await runtime.load(candidate);
   try {
     const accumulator = new FidelityAccumulator(reference.outputNames);
+    const heldOut = new FidelityAccumulator(reference.outputNames);
     const tallies: (Tally | null)[] = [];
     for (const [i, feeds] of reference.feeds.entries()) {
       const answer = await session.run(feeds);
       accumulator.add(reference.outputs[i]!, answer);
+      if (reference.heldOut.has(i)) heldOut.add(reference.outputs[i]!, answer);
       if (reference.labels !== null) tallies.push(countRight(answer, reference.labels[i]!));
     }
     const outputs = accumulator.outputs();
@@ -35,6 +39,7 @@ export async function compareWith(
     const compressed = accuracyOf(tallies);
     return {
       fidelity: { data: reference.data, samples: reference.samples, outputs, min_r2: leastR2(outputs) },
+      heldOutR2: reference.heldOut.size > 0 ? leastR2(heldOut.outputs()) : null,
       accuracy: original === null || compressed === null ? null : { original, compressed },
     };
   } finally {

@@ -13,6 +13,8 @@ export interface Reference {
   readonly samples: number;
   readonly feeds: readonly Feeds[];
   readonly outputs: readonly Feeds[];
+  /** Feeds from which no method may learn, so that they tell what inputs that nobody has seen yet will get. */
+  readonly heldOut: ReadonlySet<number>;
   /** Per feed; null where there are no labels. */
   readonly labels: readonly (readonly number[])[] | null;
   readonly tallies: readonly (Tally | null)[];
@@ -58,6 +60,7 @@ const LIMITS: ReferenceLimits = {
   outputBytes: 32 * 2 ** 20,
 };
 const MAX_BATCH = 64;
+const FEWEST_TO_HOLD_OUT = 6;
 
 /**
  * Runs the original on the caller's samples or on made-up ones. One session, given back at the end.
@@ -88,6 +91,7 @@ export async function makeReference(input: ReferenceInput): Promise<Reference> {
       samples: Math.round((samples.count / samples.feeds.length) * outputs.length),
       feeds: samples.feeds.slice(0, outputs.length),
       outputs,
+      heldOut: heldOutOf(outputs.length),
       labels: samples.labels?.slice(0, outputs.length) ?? null,
       tallies,
       single,
@@ -96,6 +100,12 @@ export async function makeReference(input: ReferenceInput): Promise<Reference> {
   } finally {
     await session.release();
   }
+}
+
+/** Every third feed, where there are six or more. */
+function heldOutOf(count: number): ReadonlySet<number> {
+  const indices = count < FEWEST_TO_HOLD_OUT ? [] : Array.from({ length: count }, (_, i) => i);
+  return new Set(indices.filter((i) => i % 3 === 2));
 }
 
 function madeUp(feeds: Feeds[]): { samples: Samples; single: Feeds } {

@@ -1,21 +1,22 @@
-import type { LayerChoices } from "../compress/allocate/decide.ts";
+import { decide, type LayerChoices } from "../compress/allocate/decide.ts";
 import {
+  type Measurement,
   type SearchResult,
   searchStrength,
   TargetUnreachableError,
   type Wanted,
 } from "../compress/allocate/search.ts";
-import { limitsOf } from "../compress/allocate/target.ts";
-import type { Decision } from "../compress/treatment.ts";
+import { limitsOf, objectiveOf, TIME_FOR_BYTES } from "../compress/allocate/target.ts";
+import { type Decision, isUntouched } from "../compress/treatment.ts";
 import type { CalibrationFacts } from "./calibrate.ts";
 import { JobFailure } from "./failures.ts";
 import type { UploadFacts } from "./inspect-upload.ts";
 import type { Blobs, CompressionJob, JobHost } from "./job.ts";
 import type { LayerTable } from "./layer-table.ts";
 import { measureModel, needsRun } from "./measure.ts";
-import { probeLayers } from "./probe-layers.ts";
 import type { StepLog } from "./step-log.ts";
-import { lazy, type Workbench } from "./workbench.ts";
+import { readResults } from "./treat-layers.ts";
+import type { Workbench } from "./workbench.ts";
 
 export type Allocation = {
   readonly decisions: readonly Decision[];
@@ -26,7 +27,8 @@ interface Context {
   readonly job: CompressionJob;
   readonly upload: UploadFacts;
   readonly calibration: CalibrationFacts;
-  readonly table: () => Promise<LayerTable>;
+  readonly table: LayerTable;
+  readonly choices: readonly LayerChoices[];
   readonly bench: Workbench;
   readonly host: JobHost;
   readonly blobs: Blobs;
@@ -34,44 +36,48 @@ interface Context {
 }
 
 /** Share of the job's progress at which the search begins, and what it takes at most. */
-const PROBE = 0.15;
-const BEGIN = 0.25;
-const EXTENT = 0.35;
+const BEGIN = 0.5;
+const EXTENT = 0.25;
 /** Measurements of a search, about. */
 const USUAL_MEASUREMENTS = 9;
 
 /**
  * What is done to each layer: what the recipe says, or the strength at which the measured model keeps the recipe's
  * target. Each measurement is a step of its own.
- * @throws TargetUnreachableError, JobFailure, UnsupportedRecipeError, UnknownLayerError
+ * @throws TargetUnreachableError, JobFailure
  */
 export async function allocate(context: Context): Promise<Allocation> {
-  const { job, steps, calibration } = context;
-  const table = await context.table();
-  const decided = (strength: number | null, warnings: readonly string[], choices: Choices = table.choices) =>
-    steps.run("allocate", BEGIN + EXTENT, async () => ({
-      decisions: table.decisions(await choices(), strength),
-      warnings,
-    }));
-  if (table.policy.mode === "explicit") return decided(null, []);
-  const sized = hasSizeTarget(job);
+  const { job, table, choices, calibration } = context;
+  if (table.policy.mode === "explicit") return { decisions: choices.map(asTheRecipeSays), warnings: [] };
+  const objective = objectiveOf(job.recipe.target);
+  const lossless = (warning: string): Allocation => ({
+    decisions: decide(choices, objective, 0),
+    warnings: [warning],
+  });
   if (!calibration.runs && needsRun(job.recipe)) {
     throw new JobFailure({
       code: "target_unverifiable",
       message: `the target cannot be checked, because the model cannot be run: ${calibration.warnings.join("; ")}`,
     });
   }
-  if (!calibration.runs && !sized) {
-    return decided(0, ["only lossless changes were made, because fidelity cannot be measured"]);
+  if (!calibration.runs && !hasSizeTarget(job)) {
+    return lossless("only lossless changes were made, because fidelity cannot be measured");
   }
   try {
-    const { strength, choices } = await best(context, table);
-    return await decided(strength, [], choices);
+    const { strength, choices: found } = await best(context);
+    return { decisions: decide(found, objective, strength), warnings: [] };
   } catch (error) {
     // Without a target of the caller's there is nothing that could not be reached.
     if (!(error instanceof TargetUnreachableError) || job.recipe.target !== undefined) throw error;
-    return decided(0, [`only lossless changes were made: ${error.missed}`]);
+    return lossless(`only lossless changes were made: ${error.missed}`);
   }
+}
+
+/** The one treatment that an explicit recipe names, where there is one. */
+function asTheRecipeSays({ layer, candidates, reason }: LayerChoices): Decision {
+  const candidate = candidates.length - 1;
+  const idle = isUntouched(candidates[candidate]!.treatment);
+  return { layer, candidate, reason: reason ?? (idle ? "the recipe names no method for it" : null) };
 }
 
 function hasSizeTarget({ recipe: { target } }: CompressionJob): boolean {
@@ -80,85 +86,82 @@ function hasSizeTarget({ recipe: { target } }: CompressionJob): boolean {
   );
 }
 
-type Choices = () => Promise<readonly LayerChoices[]>;
-
 interface Found extends SearchResult {
-  readonly choices: Choices;
+  readonly choices: readonly LayerChoices[];
 }
 
 /**
- * Searches twice where it can: by the weights' own errors, and by the losses that single changes were measured to
+ * Searches twice where it can: by the layers' own errors, and by the losses that single changes were measured to
  * cause. Either may mislead, since losses of several layers do not simply add up; what was measured decides.
  * @throws TargetUnreachableError when neither reaches the target
  */
-async function best(context: Context, table: LayerTable): Promise<Found> {
+async function best(context: Context): Promise<Found> {
+  const { choices } = context;
+  const measured = choices.some(({ losses }) => losses !== null);
+  const searches: [string, readonly LayerChoices[]][] = [["by layers", choices.map(withoutLosses)]];
+  if (measured) searches.push(["by outputs", withTypicalInfluence(choices)]);
   const found: Found[] = [];
   let missed: TargetUnreachableError | undefined;
-  const measured = await measuredChoices(context, table);
-  const byWeights =
-    measured === null ? () => table.unconditional() : async () => (await measured()).map(withoutLosses);
-  for (const [name, choices] of [
-    ["by weights", byWeights],
-    ["by outputs", measured],
-  ] as const) {
-    if (choices === null) continue;
+  for (const [at, [name, these]] of searches.entries()) {
+    const progress = [
+      BEGIN + (EXTENT * at) / searches.length,
+      BEGIN + (EXTENT * (at + 1)) / searches.length,
+    ] as const;
     try {
-      found.push({ ...(await search(context, table, name, choices)), choices });
+      found.push({ ...(await search(context, name, these, progress)), choices: these });
     } catch (error) {
       if (!(error instanceof TargetUnreachableError)) throw error;
       missed = error;
     }
   }
   if (found.length === 0) throw missed!;
-  return found.reduce((a, b) => (better(b, a, context.job) ? b : a));
+  return found.reduce((a, b) => (better(b, a, context) ? b : a));
 }
 
-/** The same candidates: a layer that the samples were found not to use stays as it is in either search. */
-function withoutLosses({ losses: _losses, influence: _influence, ...choices }: LayerChoices): LayerChoices {
-  return choices;
+function withoutLosses(choices: LayerChoices): LayerChoices {
+  return { ...choices, losses: null };
+}
+
+/** Layers that were not tried get the factor between loss and layer error under which three quarters of the others lie. */
+function withTypicalInfluence(choices: readonly LayerChoices[]): LayerChoices[] {
+  const factors = choices
+    .flatMap(({ candidates, losses }) => losses?.map((loss, i) => loss / candidates[i]!.error) ?? [])
+    .filter(Number.isFinite)
+    .sort((a, b) => a - b);
+  const influence = factors[Math.floor(factors.length * 0.75)] ?? 1;
+  return choices.map((one) => (one.losses ? one : { ...one, influence }));
+}
+
+/** What a choice should save where only fidelity is limited, on the artifact as measured. */
+function costOver(upload: UploadFacts): (measurement: Measurement) => number {
+  return ({ bytes, macs }) =>
+    bytes / upload.bytes + (macs === null || !upload.macs ? 0 : (TIME_FOR_BYTES * macs) / upload.macs);
 }
 
 /** Under a limit on size, MACs or latency the better fidelity wins, otherwise the smaller file. */
-function better(a: Found, b: Found, job: CompressionJob): boolean {
+function better(a: Found, b: Found, { job, upload }: Context): boolean {
   const [x, y] = [a.measurement, b.measurement];
   const costed = hasSizeTarget(job) || job.recipe.target?.latency_ratio !== undefined;
-  return costed && x.minR2 !== null && y.minR2 !== null ? x.minR2 > y.minR2 : x.bytes < y.bytes;
-}
-
-/** The layers' choices with their measured losses; null where the model does not run or cannot be probed. */
-async function measuredChoices(
-  { job, upload, calibration, bench, host, blobs, steps }: Context,
-  table: LayerTable,
-): Promise<Choices | null> {
-  if (!calibration.runs) return null;
-  const probed = await steps.run("probe", PROBE, () =>
-    probeLayers({ job, table, bench, host, blobs, macs: upload.macs }),
-  );
-  if (probed === null) return null;
-  return lazy(async () => {
-    const source = await blobs.open(probed.key);
-    return JSON.parse(new TextDecoder().decode(await source.read(0, source.size))) as LayerChoices[];
-  });
+  return costed && x.minR2 !== null && y.minR2 !== null
+    ? x.minR2 > y.minR2
+    : costOver(upload)(x) < costOver(upload)(y);
 }
 
 async function search(
-  { job, upload, bench, host, steps }: Context,
-  table: LayerTable,
-  name: "by weights" | "by outputs",
-  choices: Choices,
+  { job, upload, table, bench, host, blobs, steps }: Context,
+  name: string,
+  choices: readonly LayerChoices[],
+  [begin, end]: readonly [number, number],
 ): Promise<SearchResult> {
+  const objective = objectiveOf(job.recipe.target);
   let measured = 0;
   const measure = (strength: number, wanted: readonly Wanted[]) => {
     measured += 1;
     const done = Math.min(measured, USUAL_MEASUREMENTS) / (USUAL_MEASUREMENTS + 1);
-    const progress = BEGIN + (EXTENT / 2) * (name === "by weights" ? done : 1 + done);
-    return steps.run(`measure ${name} ${measured}`, progress, async () => {
-      const results = [];
-      for (const decision of table.decisions(await choices(), strength)) {
-        if (decision.treatment.method !== "none") results.push(await table.compress(decision));
-      }
+    return steps.run(`measure ${name} ${measured}`, begin + (end - begin) * done, async () => {
+      const results = await readResults(job, blobs, decide(choices, objective, strength));
       return { ...(await measureModel(table.assemble(results).model, wanted, bench, host)) };
     });
   };
-  return searchStrength({ measure, limits: limitsOf(job.recipe.target, upload) });
+  return searchStrength({ measure, limits: limitsOf(job.recipe.target, upload), cost: costOver(upload) });
 }

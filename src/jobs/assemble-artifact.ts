@@ -1,15 +1,20 @@
-import type { LayerResult } from "../compress/compress-layer.ts";
-import { decodeResult } from "../compress/result-file.ts";
+import { accelerate } from "../compress/fast/accelerate.ts";
+import { compactNames } from "../compress/lossless/compact-names.ts";
+import type { Decision } from "../compress/treatment.ts";
+import type { Model } from "../onnx/model.ts";
 import { encodeModel } from "../onnx/write.ts";
-import type { LayerResults } from "./compress-layers.ts";
+import type { CalibrationFacts } from "./calibrate.ts";
 import { digestOf } from "./digest.ts";
 import type { UploadFacts } from "./inspect-upload.ts";
 import type { Blobs, CompressionJob } from "./job.ts";
 import type { LayerTable } from "./layer-table.ts";
+import { readResults } from "./treat-layers.ts";
 import type { Workbench } from "./workbench.ts";
 
 export type ArtifactFacts = {
   readonly key: string;
+  /** The artifact before convolutions were rewritten to run faster and names were shortened: the layers can be told in it. */
+  readonly readableKey: string;
   readonly bytes: number;
   readonly sha256: string;
   /** Layers whose results would have made them larger and were left out. */
@@ -21,27 +26,46 @@ export type ArtifactFacts = {
 interface Context {
   readonly job: CompressionJob;
   readonly upload: UploadFacts;
-  readonly results: LayerResults;
-  readonly table: () => Promise<LayerTable>;
+  readonly calibration: CalibrationFacts;
+  readonly decisions: readonly Decision[];
+  readonly table: LayerTable;
   readonly bench: Workbench;
   readonly blobs: Blobs;
 }
 
-/** Streams the artifact together. It is never larger than the upload: where it would be, it is the upload. */
+/**
+ * Streams the artifact together. It is never larger than the upload: where it would be, it is the upload. Where the recipe
+ * leaves open what is done, large convolutions are rewritten so that they take fewer multiplications, and names that only
+ * the file itself knows are shortened.
+ */
 export async function assembleArtifact(context: Context): Promise<ArtifactFacts> {
-  const { job, upload, results, table, bench, blobs } = context;
-  const { model, dropped } = (await table()).assemble(await readResults(blobs, results));
-  const compressed = encodeModel(model);
+  const { job, upload, calibration, decisions, table, bench, blobs } = context;
+  const { model, dropped } = table.assemble(await readResults(job, blobs, decisions));
+  const readableKey = `${job.prefix}readable.onnx`;
+  const readable = encodeModel(model);
+  await blobs.put(readableKey, readable.chunks(), readable.size);
+  const compressed =
+    table.policy.mode === "explicit"
+      ? readable
+      : encodeModel(compactNames(await accelerated(model, calibration, bench)));
   const unchanged = compressed.size > upload.bytes;
   const encoded = unchanged ? encodeModel(await bench.upload()) : compressed;
   const key = `${job.prefix}artifact.onnx`;
   await blobs.put(key, encoded.chunks(), encoded.size);
-  return { key, bytes: encoded.size, sha256: await digestOf(await blobs.open(key)), dropped, unchanged };
+  return {
+    key,
+    readableKey: unchanged ? key : readableKey,
+    bytes: encoded.size,
+    sha256: await digestOf(await blobs.open(key)),
+    dropped,
+    unchanged,
+  };
 }
 
-/** The stored results; tensors stay where they are until they are written. */
-export async function readResults(blobs: Blobs, { keys }: LayerResults): Promise<LayerResult[]> {
-  const results: LayerResult[] = [];
-  for (const key of keys) results.push(await decodeResult(await blobs.open(key)));
-  return results;
+async function accelerated(model: Model, { runs }: CalibrationFacts, bench: Workbench): Promise<Model> {
+  if (!runs) return model;
+  // Shapes of one sample, for inputs whose declared sizes are open.
+  const { single } = await bench.reference();
+  const inputShapes = Object.fromEntries(Object.entries(single).map(([name, { dims }]) => [name, dims]));
+  return (await accelerate(model, { inputShapes })).model;
 }

@@ -1,6 +1,7 @@
 import type { Mix } from "../../schemas/mix.ts";
 import type { PlanOptions } from "../../schemas/plan.ts";
 import type { Recipe } from "../../schemas/recipe.ts";
+import type { Kernels } from "../kernels/kernels.ts";
 import type { ByteSource } from "../onnx/source.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 
@@ -23,6 +24,7 @@ export interface JobHost {
   /** Tells the user how far the job is; may be called often. `progress` is in [0, 1]. */
   report(step: string, progress: number): Promise<void>;
   runtime(): Promise<Runtime>;
+  kernels(): Promise<Kernels>;
   /** Milliseconds, for durations only. Async, because workerd's clock stands still between I/O. */
   now(): Promise<number>;
 }

@@ -34,8 +34,10 @@ export async function measureModel(
     latencyRatio = latency.compressed / latency.original;
   }
   if (!wanted.includes("fidelity")) return { bytes, macs, latencyRatio, minR2: null, top1: null };
-  const { fidelity } = await compareWith(reference, runtime, candidate);
-  return { bytes, macs, latencyRatio, minR2: fidelity.min_r2, top1: leastTop1(fidelity) };
+  const { fidelity, heldOutR2 } = await compareWith(reference, runtime, candidate);
+  const { min_r2: all } = fidelity;
+  const minR2 = all === null || reference.heldOut.size === 0 ? all : heldOutR2 && Math.min(all, heldOutR2);
+  return { bytes, macs, latencyRatio, minR2, top1: leastTop1(fidelity) };
 }
 
 function leastTop1({ outputs }: Fidelity): number | null {

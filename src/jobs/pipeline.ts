@@ -1,17 +1,19 @@
 import { allocate } from "./allocate.ts";
 import { assembleArtifact } from "./assemble-artifact.ts";
 import { calibrate } from "./calibrate.ts";
-import { compressLayers } from "./compress-layers.ts";
 import { CountedBlobs } from "./counted-blobs.ts";
 import { evaluateArtifact } from "./evaluate-artifact.ts";
+import { gatherMoments } from "./gather-moments.ts";
 import { inspectUpload } from "./inspect-upload.ts";
 import type { CompressionJob, CompressionOutcome, JobHost } from "./job.ts";
 import { LayerTable } from "./layer-table.ts";
 import { planArtifact } from "./plan-artifact.ts";
+import { pruneChannels } from "./prune-channels.ts";
 import { writeReport } from "./report.ts";
 import { simplifyUpload } from "./simplify-upload.ts";
 import { StepLog } from "./step-log.ts";
-import { lazy, Workbench } from "./workbench.ts";
+import { treatLayers } from "./treat-layers.ts";
+import { readStored, Workbench } from "./workbench.ts";
 
 /**
  * A compression, as a flat list of durable steps. Each writes to keys of its own and can be run again: a crash
@@ -27,13 +29,46 @@ export async function runCompression(job: CompressionJob, host: JobHost): Promis
   const bench = new Workbench(job, host, blobs, upload.macs);
   const lossless = await steps.run("simplify", 0.04, () => simplifyUpload(bench, blobs));
   const calibration = await steps.run("calibrate", 0.1, () => calibrate(job, bench, host));
-  const table = lazy(async () => LayerTable.of(await bench.base(calibration.base), job.recipe));
-  const allocation = await allocate({ job, upload, calibration, table, bench, host, blobs, steps });
-  const results = await steps.run("compress", 0.6, () =>
-    compressLayers({ job, decisions: allocation.decisions, table, blobs, host }),
+  const whole = await LayerTable.of(await bench.base(calibration.base), job.recipe);
+  const seen = await steps.run("moments", 0.12, () =>
+    gatherMoments({ job, calibration, table: whole, bench, blobs, host, stage: "whole" }),
   );
-  const artifact = await steps.run("assemble", 0.75, () =>
-    assembleArtifact({ job, upload, results, table, bench, blobs }),
+  const pruning = await pruneChannels({
+    job,
+    upload,
+    calibration,
+    table: whole,
+    moments: seen,
+    bench,
+    host,
+    blobs,
+    steps,
+    progress: [0.15, 0.2],
+  });
+  const { key } = pruning;
+  const table = key === null ? whole : await LayerTable.of(await readStored(blobs, key), job.recipe);
+  const moments =
+    key === null
+      ? seen
+      : await steps.run("moments after pruning", 0.2, () =>
+          gatherMoments({ job, calibration, table, bench, blobs, host, stage: "pruned" }),
+        );
+  const choices = await treatLayers({
+    job,
+    calibration,
+    moments,
+    table,
+    bench,
+    host,
+    blobs,
+    steps,
+    macs: upload.macs,
+    progress: [0.22, 0.5],
+  });
+  const allocation = await allocate({ job, upload, calibration, table, choices, bench, host, blobs, steps });
+  const { decisions } = allocation;
+  const artifact = await steps.run("assemble", 0.76, () =>
+    assembleArtifact({ job, upload, calibration, decisions, table, bench, blobs }),
   );
   const evaluation = await steps.run("evaluate", 0.8, () =>
     evaluateArtifact({ calibration, artifact, bench, blobs, host }),
@@ -45,8 +80,11 @@ export async function runCompression(job: CompressionJob, host: JobHost): Promis
       upload,
       lossless,
       calibration,
+      moments,
+      pruning,
       allocation,
-      results,
+      whole,
+      table,
       artifact,
       evaluation,
       bench,

@@ -1,21 +1,24 @@
 import manifest from "../../package.json" with { type: "json" };
 import { type LayerReport, Report } from "../../schemas/report.ts";
-import type { LayerResult } from "../compress/compress-layer.ts";
-import { methodName } from "../compress/treatment.ts";
+import type { LayerResult } from "../compress/layer-result.ts";
+import { isUntouched, methodName } from "../compress/treatment.ts";
 import { inspectModel } from "../onnx/inspect.ts";
 import { listLayers } from "../onnx/layers.ts";
 import type { Model } from "../onnx/model.ts";
 import { inferDefaultShapes } from "../onnx/shapes/defaults.ts";
 import type { Allocation } from "./allocate.ts";
-import { type ArtifactFacts, readResults } from "./assemble-artifact.ts";
+import type { ArtifactFacts } from "./assemble-artifact.ts";
 import type { CalibrationFacts } from "./calibrate.ts";
-import { type LayerResults, once } from "./compress-layers.ts";
 import type { Evaluation } from "./evaluate-artifact.ts";
+import type { MomentsFacts } from "./gather-moments.ts";
 import type { UploadFacts } from "./inspect-upload.ts";
 import type { Blobs, CompressionJob } from "./job.ts";
-import { nonzeroOf } from "./layer-table.ts";
+import { type LayerTable, nonzeroOf } from "./layer-table.ts";
+import type { ChannelPruning } from "./prune-channels.ts";
+import { putBytes } from "./put-bytes.ts";
 import type { LosslessChanges } from "./simplify-upload.ts";
 import type { StepCost } from "./step-log.ts";
+import { readResults } from "./treat-layers.ts";
 import { readStored, type Workbench } from "./workbench.ts";
 
 interface Context {
@@ -23,8 +26,12 @@ interface Context {
   readonly upload: UploadFacts;
   readonly lossless: LosslessChanges;
   readonly calibration: CalibrationFacts;
+  readonly moments: MomentsFacts;
+  readonly pruning: ChannelPruning;
   readonly allocation: Allocation;
-  readonly results: LayerResults;
+  /** The layers before channels were pruned, and after. */
+  readonly whole: LayerTable;
+  readonly table: LayerTable;
   readonly artifact: ArtifactFacts;
   readonly evaluation: Evaluation;
   readonly bench: Workbench;
@@ -34,11 +41,13 @@ interface Context {
 
 /** Gathers what was measured, counted on upload and artifact as they are stored. */
 export async function writeReport(context: Context): Promise<{ key: string }> {
-  const { job, upload, calibration, allocation, artifact, evaluation, bench, blobs } = context;
+  const { job, upload, calibration, allocation, table, artifact, evaluation, bench, blobs } = context;
   const stored = await readStored(blobs, artifact.key);
   const after = await inspectModel(stored);
   const lossless = artifact.unchanged || calibration.base === "upload" ? [] : context.lossless;
-  const results = await readResults(blobs, context.results);
+  const results = await readResults(job, blobs, allocation.decisions);
+  const base = await inspectModel(artifact.unchanged ? stored : table.model);
+  const changes = changesOf(results, artifact);
   const report: Report = {
     model: {
       sha256: upload.sha256,
@@ -48,10 +57,10 @@ export async function writeReport(context: Context): Promise<{ key: string }> {
     artifact: { sha256: artifact.sha256 },
     bytes: { original: upload.bytes, compressed: artifact.bytes },
     parameters: {
-      total: { original: upload.parameters, compressed: after.parameters },
+      total: { original: upload.parameters, compressed: base.parameters + changes.parameters },
       nonzero: {
         original: upload.parameters - (await zerosOf(await bench.upload())),
-        compressed: after.parameters - (await zerosOf(stored)),
+        compressed: base.parameters - (await zerosOf(table.model)) + changes.nonzero,
       },
     },
     macs:
@@ -59,7 +68,9 @@ export async function writeReport(context: Context): Promise<{ key: string }> {
     fidelity: evaluation.fidelity,
     accuracy: evaluation.accuracy,
     latency_ms: evaluation.latency,
-    layers: results.map((result) => layerReport(result, artifact)),
+    layers: await Promise.all(
+      results.map((result, i) => layerReport(context, result, allocation.decisions[i]!.reason)),
+    ),
     lossless: [...lossless],
     steps: [...context.steps],
     warnings: [...calibration.warnings, ...allocation.warnings],
@@ -67,29 +78,58 @@ export async function writeReport(context: Context): Promise<{ key: string }> {
   };
   const bytes = new TextEncoder().encode(JSON.stringify(Report.parse(report)));
   const key = `${job.prefix}report.json`;
-  await blobs.put(key, once(bytes), bytes.byteLength);
+  await putBytes(blobs, key, bytes);
   return { key };
 }
 
-function layerReport(
-  { layer, op, treatment, reason, stats }: LayerResult,
-  artifact: ArtifactFacts,
-): LayerReport {
-  const undone = artifact.unchanged || artifact.dropped.includes(layer);
-  const pair = <T>({ original, compressed }: { original: T; compressed: T }) => ({
-    original,
-    compressed: undone ? original : compressed,
+/** Whether the layer's result is not in the artifact. */
+function isUndone({ layer }: LayerResult, { unchanged, dropped }: ArtifactFacts): boolean {
+  return unchanged || dropped.includes(layer);
+}
+
+/** What the layers' results add to the base model's counts, by the tensors as they are stored. */
+function changesOf(results: readonly LayerResult[], artifact: ArtifactFacts) {
+  const done = results.filter((result) => !isUndone(result, artifact));
+  const sum = (figure: "parameters" | "nonzero") =>
+    done.reduce((total, { stats }) => total + stats[figure].compressed - stats[figure].original, 0);
+  return { parameters: sum("parameters"), nonzero: sum("nonzero") };
+}
+
+async function layerReport(
+  { whole, moments, pruning, artifact }: Context,
+  result: LayerResult,
+  reason: string | null,
+): Promise<LayerReport> {
+  const { layer, op, treatment, stats } = result;
+  const undone = isUndone(result, artifact);
+  const original = whole.layers.find(({ name }) => name === layer)!;
+  const pruned = !artifact.unchanged && original.parameters > stats.parameters.original;
+  const pair = <T>(before: T, { original, compressed }: { original: T; compressed: T }) => ({
+    original: before,
+    compressed: artifact.unchanged ? before : undone ? original : compressed,
   });
+  const methods = [
+    ...(pruned ? ["channel_pruning"] : []),
+    ...(undone || isUntouched(treatment) ? [] : [methodName(treatment)]),
+  ];
+  const remarks = [
+    undone && !isUntouched(treatment) ? "it would have become larger" : reason,
+    isUntouched(treatment) || !moments.unseen[layer]
+      ? null
+      : `treated without samples: ${moments.unseen[layer]}`,
+    pruning.left.find((one) => one.layer === layer)?.reason ?? null,
+  ].filter((remark) => remark !== null);
   return {
     name: layer,
     op,
-    method: undone ? "none" : methodName(treatment),
-    reason: undone && treatment.method !== "none" ? "it would have become larger" : reason,
-    bytes: pair(stats.bytes),
-    parameters: pair(stats.parameters),
-    nonzero: pair(stats.nonzero),
-    macs: pair(stats.macs),
+    method: methods.join("+") || "none",
+    reason: remarks.join("; ") || null,
+    bytes: pair(original.bytes, stats.bytes),
+    parameters: pair(original.parameters, stats.parameters),
+    nonzero: pair(pruned ? await nonzeroOf(original) : stats.nonzero.original, stats.nonzero),
+    macs: pair(original.macs, stats.macs),
     weight_error: undone ? 0 : stats.weightError,
+    layer_error: undone ? 0 : stats.layerError,
   };
 }
 

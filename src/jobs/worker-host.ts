@@ -1,4 +1,6 @@
 import type { WorkflowStep, WorkflowStepConfig } from "cloudflare:workers";
+import type { Kernels } from "../kernels/kernels.ts";
+import { workerdKernels } from "../kernels/wasm/workerd.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { workerdRuntime } from "../runtime/workerd.ts";
 import { workerdNow } from "../runtime/workerd-clock.ts";
@@ -66,6 +68,10 @@ export class WorkerHost implements JobHost {
 
   runtime(): Promise<Runtime> {
     return workerdRuntime();
+  }
+
+  kernels(): Promise<Kernels> {
+    return workerdKernels();
   }
 
   now(): Promise<number> {

@@ -1,5 +1,6 @@
 import { walkGraphs } from "./edit.ts";
 import type { Graph, Node, SparseTensor, Tensor } from "./model.ts";
+import { elementCount } from "./tensor-value.ts";
 
 /** Where a constant's numbers are stored. */
 export type Holder =
@@ -50,6 +51,19 @@ const PASSES: Readonly<Record<string, ConstantForm>> = {
   Unsqueeze: "derived",
 };
 
+/** Nodes that compute a weight from several constants, as compact storage does; the largest of them holds it. */
+const REBUILDS: ReadonlySet<string> = new Set([
+  "CumSum",
+  "Div",
+  "Floor",
+  "Gather",
+  "Mod",
+  "Mul",
+  "ScatterElements",
+  "Sub",
+  "Tile",
+]);
+
 /** The graph and its subgraphs, with the constants that each of them sees, its own and those around it. */
 export class ConstantHolders {
   readonly #scopes = new Map<Graph, Scope>();
@@ -79,6 +93,7 @@ function trace(start: Scope, name: string, steps: { left: number }): HeldConstan
     const value = scope.values.get(name);
     if (!value) continue;
     if ("kind" in value) return { holder: value, name, graph: scope.graph, path: scope.path, form: "plain" };
+    if (REBUILDS.has(value.opType)) return rebuilt(scope, value, steps);
     const form = PASSES[value.opType];
     if (!form) return undefined;
     // All parts of a Concat have to come from one constant, as when an exporter reorders an LSTM's gates.
@@ -91,6 +106,24 @@ function trace(start: Scope, name: string, steps: { left: number }): HeldConstan
     return found && (form === "plain" ? found : { ...found, form });
   }
   return undefined;
+}
+
+/** The largest of the constants that a node computes with; undefined where not all its inputs are constant. */
+function rebuilt(scope: Scope, { inputs }: Node, steps: { left: number }): HeldConstant | undefined {
+  let largest: HeldConstant | undefined;
+  for (const input of inputs) {
+    const maker = scope.values.get(input);
+    // Zeros to scatter into: nothing is stored for them.
+    if (maker && !("kind" in maker) && maker.opType === "ConstantOfShape") continue;
+    const part = steps.left-- > 0 ? trace(scope, input, steps) : undefined;
+    if (!part) return undefined;
+    if (!largest || elementsOf(part) > elementsOf(largest)) largest = part;
+  }
+  return largest && { ...largest, form: "derived" };
+}
+
+function elementsOf({ holder }: HeldConstant): number {
+  return elementCount(holder.tensor.dims);
 }
 
 function valuesOf(graph: Graph): ReadonlyMap<string, Holder | Node> {

@@ -58,6 +58,7 @@ const FLOATS: ReadonlySet<number> = new Set([
 interface Found {
   readonly weight: HeldConstant;
   readonly role: WeightInput;
+  readonly dims: readonly number[];
   readonly uses: LayerUse[];
 }
 
@@ -71,10 +72,14 @@ export function listLayers(model: Model, shapes: Shapes): Layer[] {
   for (const { graph, path } of walkGraphs(model.graph)) {
     for (const node of graph.nodes) {
       for (const role of weightsOf(node, graph, holders)) {
-        const use = useOf(node, graph, path, role.input, role.weight, shapes);
+        const seen = nodeShapes(shapes, graph, node).inputs[role.input.index];
+        const dims = dimsInUse(role.weight, seen);
+        if (dims.length < 2) continue;
+        const use = useOf(node, graph, path, role.input, dims, shapes);
         const known = found.get(role.weight.holder.tensor);
         if (known) known.uses.push(use);
-        else found.set(role.weight.holder.tensor, { weight: role.weight, role: role.input, uses: [use] });
+        else
+          found.set(role.weight.holder.tensor, { weight: role.weight, role: role.input, dims, uses: [use] });
       }
     }
   }
@@ -100,6 +105,8 @@ function weightsOf(
 /** Vectors are no weight matrices, and a table of integers is shape arithmetic. */
 function isWeight(weight: HeldConstant, input: WeightInput): boolean {
   const { tensor } = weight.holder;
+  // What small integers are rebuilt to is a matrix; integers that are looked up are shape arithmetic.
+  if (weight.form === "derived" && !FLOATS.has(typeOf(weight))) return input.role !== "embedding";
   if (tensor.dims.length < 2) return false;
   return Boolean(input.quantized) || weight.form === "dequantized" || FLOATS.has(typeOf(weight));
 }
@@ -119,11 +126,10 @@ function useOf(
   graph: Graph,
   path: readonly string[],
   role: WeightInput,
-  weight: HeldConstant,
+  dims: readonly number[],
   shapes: Shapes,
 ): LayerUse {
   const around = nodeShapes(shapes, graph, node);
-  const dims = dimsInUse(weight, around.inputs[role.index]);
   const recurrent = role.role === "recurrent_input" || role.role === "recurrent_state";
   const x = around.inputs[0];
   const macs =
@@ -138,9 +144,8 @@ function dimsInUse(weight: HeldConstant, seen: readonly Dim[] | undefined): read
     : weight.holder.tensor.dims;
 }
 
-function layerOf({ weight, role, uses }: Found, unique: (stem: string) => string, model: Model): Layer {
+function layerOf({ weight, role, dims, uses }: Found, unique: (stem: string) => string, model: Model): Layer {
   const [first] = uses as [LayerUse];
-  const { dims } = weight.holder.tensor;
   const stem = first.node.name || weight.name || first.node.outputs[0] || first.node.opType;
   return {
     name: unique(`${stem}${role.suffix ?? ""}`),

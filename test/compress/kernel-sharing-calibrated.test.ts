@@ -1,8 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { type FormLayer, formError } from "../../src/compress/forms/solution.ts";
 import { prepareKernelSharing, type SharingSolution } from "../../src/compress/kernel-sharing/calibrated.ts";
-import { sharedKernels } from "../../src/compress/kernel-sharing/decompose.ts";
-import { basisWeight, coefficientWeight, reconstructed } from "../../src/compress/kernel-sharing/forms.ts";
 import { withoutDeadBases } from "../../src/compress/kernel-sharing/sparse-coefficients.ts";
 import { prepareSpatial } from "../../src/compress/low-rank/spatial.ts";
 import { collectMoments } from "../../src/evaluate/moments/collect.ts";
@@ -15,6 +13,7 @@ import { nodeRuntime } from "../../src/runtime/node.ts";
 import type { Feeds } from "../../src/runtime/runtime.ts";
 import { realModels } from "../models/registry.ts";
 import { layerNamed, momentsOf } from "./forms-layer.ts";
+import { penni, reconstructed } from "./penni.ts";
 import { floats, floatTensor, graphOf, int, ints, modelOf, node, value } from "./tiny.ts";
 
 async function convolution(weight: readonly number[], groups = 1): Promise<FormLayer> {
@@ -37,21 +36,20 @@ const unseen = (layer: FormLayer): FormLayer => ({ ...layer, moments: layer.mome
 
 test("without moments it is PENNI: the truncated SVD of the kernels, to 1e-5", async () => {
   const layer = unseen(await convolution([8, 6, 3, 3]));
-  const shared = sharedKernels(layer.matrices, 9);
   for (const bases of [1, 3, 5]) {
     const [solution] = prepareKernelSharing([layer], kernels).at(bases, "basis_first");
-    expect(Math.abs(solution!.error - shared.tail[bases]!)).toBeLessThan(1e-5);
+    expect(Math.abs(solution!.error - penni(layer.matrices, 9, bases).lost)).toBeLessThan(1e-5);
   }
 });
 
 test("both orders hold the same numbers, in the layout of their chains", async () => {
   const layer = await convolution([8, 6, 3, 3]);
   const solver = prepareKernelSharing([layer], kernels);
-  const work = { inputs: 6, outputs: 8, groups: 1, kernel: 9, positions: 64 };
+  const sizes = { inputs: 6, outputs: 8, kernel: 9, bases: 3 };
   for (const order of ["basis_first", "coefficients_first"] as const) {
     const [solution] = solver.at(3, order);
     const [b, c] = [roleOf(solution!, "basis"), roleOf(solution!, "coefficients")];
-    const dense = reconstructed(b, c, work, 3, order);
+    const dense = reconstructed(b, c, sizes, order);
     dense.forEach((one, i) => {
       expect(Math.abs(one - solution!.dense[i]!)).toBeLessThan(1e-5);
     });
@@ -94,7 +92,7 @@ describe("sparse coefficients", () => {
     const layer = await convolution([10, 8, 3, 3]);
     const solver = prepareKernelSharing([layer], kernels);
     const [full] = solver.at(4, "basis_first");
-    const work = { inputs: 8, outputs: 10, groups: 1, kernel: 9, positions: 64 };
+    const sizes = { inputs: 8, outputs: 10, kernel: 9, bases: 4 };
     for (const ratio of [0.3, 0.6]) {
       const [sparse] = solver.at(4, "basis_first", { sparsity: { ratio, solver: "obs" } });
       const c = roleOf(sparse!, "coefficients");
@@ -102,8 +100,8 @@ describe("sparse coefficients", () => {
       const plain = roleOf(full!, "coefficients").slice();
       const order = [...plain.keys()].sort((a, b) => Math.abs(plain[a]!) - Math.abs(plain[b]!));
       for (const at of order.slice(0, zeros(c))) plain[at] = 0;
-      const magnitude = reconstructed(roleOf(full!, "basis"), plain, work, 4, "basis_first");
-      const error = formError(layer, Float32Array.from(magnitude), kernels);
+      const magnitude = reconstructed(roleOf(full!, "basis"), plain, sizes, "basis_first");
+      const error = formError(layer, magnitude, kernels);
       expect(sparse!.error).toBeLessThan(0.7 * error);
       expect(sparse!.error).toBeGreaterThan(full!.error);
     }
@@ -167,16 +165,12 @@ describe.skipIf(resnet.missing !== null)("a real layer with real activations: re
   }, 30_000);
 
   test("calibrated loses less than three quarters of what PENNI loses at equal bases, on digits it never saw", () => {
-    const work = { inputs: 16, outputs: 32, groups: 1, kernel: 9, positions: 196 };
-    const shared = sharedKernels(layer.matrices, 9);
     const solver = prepareKernelSharing([layer], kernels);
     for (const bases of [2, 3, 5]) {
-      const b = basisWeight(shared, work, [3, 3], bases, "basis_first").values;
-      const c = coefficientWeight(layer.matrices, shared, work, bases, "basis_first").values;
-      const penni = Float32Array.from(reconstructed(b, c, work, bases, "basis_first"));
+      const { dense } = penni(layer.matrices, 9, bases);
       const [calibrated] = solver.at(bases, "basis_first");
       expect(formError(held, calibrated!.dense, kernels)).toBeLessThan(
-        0.75 * formError(held, penni, kernels),
+        0.75 * formError(held, dense, kernels),
       );
     }
   });

@@ -1,9 +1,7 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { candidatesOf } from "../../src/compress/allocate/candidates.ts";
-import { probeModel, withMeasuredLosses } from "../../src/compress/allocate/probe.ts";
-import type { LayerFacts } from "../../src/compress/layer-facts.ts";
-import { relativeError } from "../../src/compress/weight.ts";
-import type { FloatArray } from "../../src/kernels/reference/matmul.ts";
+import { candidatesToTry, expectedLosses, probeModel } from "../../src/compress/allocate/probe.ts";
+import { type Candidate, UNTOUCHED } from "../../src/compress/treatment.ts";
 import { DataType } from "../../src/onnx/data-type.ts";
 import {
   type Feed,
@@ -18,73 +16,55 @@ import {
   value,
 } from "./tiny.ts";
 
-const dims = [24, 24, 3, 3];
-
-function factsOf(name: string): LayerFacts {
-  return {
-    name,
-    op: "Conv",
-    dims,
-    dataType: DataType.FLOAT,
-    bytes: 24 * 24 * 9 * 4,
-    macs: 24 * 24 * 9 * 400,
-    inputAxis: 1,
-    fixed: null,
-    sharing: {
-      reason: null,
-      work: { inputs: 24, outputs: 24, groups: 1, kernel: 9, positions: 400 },
-      known: true,
-      unitStrides: true,
-    },
-  };
+function candidate(error: number, rank: number | null = null): Candidate {
+  const form = rank === null ? null : ({ kind: "low_rank", rank } as const);
+  const storage = { kind: "integers", levels: 15, group: null, decode: "folded" } as const;
+  const treatment = error === 0 ? UNTOUCHED : { form, sparsity: null, storage };
+  return { treatment, bytes: 1, macs: null, time: null, error };
 }
 
-function probed(name: string, seed: number) {
-  const facts = factsOf(name);
-  const weight = { dataType: DataType.FLOAT, dims, values: floats(dims, seed) };
-  const candidates = candidatesOf(facts, weight, { sparsity: true, kernelSharing: true });
-  return { choices: { layer: name, candidates }, facts, load: async () => weight, weight };
-}
+const errors = fc.array(fc.double({ min: 1e-6, max: 1, noNaN: true }), { minLength: 1, maxLength: 12 });
 
-describe("measured losses", () => {
-  const layers = [probed("a", 1), probed("b", 2)];
-  /** Layer a passes ten times its weight error on, layer b a tenth. */
-  const factors = [10, 0.1];
-  const lossOf = async (layer: number, weight: { data: unknown }) =>
-    factors[layer]! * relativeError(layers[layer]!.weight.values, weight.data as FloatArray);
+describe("candidates to try", () => {
+  test("as many as are allowed and there are, each once, never one without error, some of every form", () => {
+    fc.assert(
+      fc.property(errors, errors, fc.integer({ min: 0, max: 14 }), (dense, factored, count) => {
+        const candidates = [
+          candidate(0),
+          ...dense.map((e) => candidate(e)),
+          ...factored.map((e) => candidate(e, 2)),
+        ];
+        const tried = candidatesToTry(candidates, count);
+        expect(tried.length).toBeLessThanOrEqual(count);
+        expect(new Set(tried).size).toBe(tried.length);
+        expect(tried.every((i) => candidates[i]!.error > 0)).toBe(true);
+        if (count >= 2) expect(new Set(tried.map((i) => candidates[i]!.treatment.form?.kind)).size).toBe(2);
+        if (count >= candidates.length) expect(tried.length).toBe(candidates.length - 1);
+      }),
+    );
+  });
+});
 
-  test("every candidate is expected to lose what its layer's probes lost per error, to 1%", async () => {
-    const measured = await withMeasuredLosses(layers, lossOf, 100);
-    for (const [i, { candidates, losses }] of measured.entries()) {
-      expect(losses!.length).toBe(candidates.length);
-      for (const [k, candidate] of candidates.entries()) {
-        const expected = factors[i]! * candidate.error;
-        expect(Math.abs(losses![k]! - expected)).toBeLessThanOrEqual(0.01 * expected + 1e-9);
-      }
-    }
+describe("expected losses", () => {
+  test("what was tried is taken as measured; the rest by the factor of loss and error between its neighbours, to 1e-9", () => {
+    const candidates = [candidate(0), candidate(0.01), candidate(0.02), candidate(0.03), candidate(0.02, 4)];
+    const losses = expectedLosses(candidates, [
+      { candidate: 1, loss: 0.05 },
+      { candidate: 3, loss: 0.21 },
+      { candidate: 4, loss: 0.001 },
+    ]);
+    const expected = [0, 0.05, 0.02 * 6, 0.21, 0.001];
+    for (const [i, loss] of losses.entries()) expect(Math.abs(loss - expected[i]!)).toBeLessThan(1e-9);
   });
 
-  test("no more runs than allowed; a layer that got none takes over the others' factor", async () => {
-    let runs = 0;
-    const counted = (layer: number, weight: { data: unknown }) => {
-      runs += 1;
-      return lossOf(layer, weight);
-    };
-    await withMeasuredLosses(layers.slice(0, 1), counted, 100);
-    const enoughForOne = runs;
-    runs = 0;
-    const [a, b] = await withMeasuredLosses(layers, counted, enoughForOne + 1);
-    expect(runs).toBe(enoughForOne);
-    expect(a!.losses).toBeDefined();
-    expect(b!.losses).toBeUndefined();
-    expect(Math.abs(b!.influence! - 10)).toBeLessThan(0.5);
-  });
-
-  test("a run that gives no number counts as a lost output", async () => {
-    const [a] = await withMeasuredLosses(layers.slice(0, 1), async () => Number.NaN, 100);
-    const [first, ...others] = a!.losses!;
-    expect(first).toBe(0);
-    expect(Math.max(...others)).toBeGreaterThanOrEqual(1);
+  test("losses are never negative nor NaN", () => {
+    fc.assert(
+      fc.property(errors, fc.double({ min: 0, max: 1, noNaN: true }), (list, loss) => {
+        const candidates = [candidate(0), ...list.map((e) => candidate(e))];
+        const trials = candidatesToTry(candidates, 3).map((one) => ({ candidate: one, loss }));
+        expect(expectedLosses(candidates, trials).every((one) => one >= 0)).toBe(true);
+      }),
+    );
   });
 });
 
@@ -108,19 +88,10 @@ test("the probe model with the layer's own weight fed to it answers as the model
       outputs: [value("out", [2, 5])],
     }),
   );
-  const site = (graph: string[], name: string) => ({
-    layer: name,
-    node: { graph, output: "y" },
-    weight: { graph, name },
-  });
-  const probe = probeModel(
-    model,
-    [site([], "outer"), site(["out", "then_branch"], "inner")],
-    [
-      { dataType: DataType.FLOAT, dims: [4, 6] },
-      { dataType: DataType.FLOAT, dims: [6, 5] },
-    ],
-  );
+  const probe = probeModel(model, [
+    { graph: [], name: "outer", dataType: DataType.FLOAT, dims: [4, 6] },
+    { graph: ["out", "then_branch"], name: "inner", dataType: DataType.FLOAT, dims: [6, 5] },
+  ]);
   const feeds = { in: floatFeed([2, 4]), c: { type: "bool", data: Uint8Array.of(1), dims: [] } } as const;
   const fed: Record<string, Feed> = {
     ...feeds,

@@ -37,6 +37,7 @@ const report = Report.parse({
       nonzero: both(250, 50),
       macs: both(null as unknown as number, null as unknown as number),
       weight_error: 0.01,
+      layer_error: 0.01,
     },
   ],
   lossless: [],

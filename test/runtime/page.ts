@@ -34,6 +34,7 @@ class PageHost implements JobHost {
   step: JobHost["step"] = (_name, run) => run();
   report = async () => {};
   runtime = () => browserRuntime("/ort.wasm");
+  kernels = () => browserKernels("/kernels.wasm");
   now = async () => performance.now();
 }
 

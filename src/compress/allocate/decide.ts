@@ -1,16 +1,16 @@
-import type { Candidate, Decision } from "../treatment.ts";
+import { type Candidate, type Decision, isUntouched } from "../treatment.ts";
 
 /** A layer's candidates; the first is the layer as it is. */
-export interface LayerChoices {
+export type LayerChoices = {
   readonly layer: string;
   readonly candidates: readonly Candidate[];
-  /** How much of a relative weight error comes out at the model's outputs; 1 where it was not measured. */
-  readonly influence?: number;
+  /** How much of a layer error comes out at the model's outputs; 1 where it was not measured. */
+  readonly influence: number | null;
   /** Loss at the model's outputs (1 − R²) expected of each candidate, where it was measured; instead of influence. */
-  readonly losses?: readonly number[];
+  readonly losses: readonly number[] | null;
   /** Why only the first candidate is there, for the report. */
-  readonly reason?: string | null;
-}
+  readonly reason: string | null;
+};
 
 /** What a choice should save: the layers' bytes, MACs and predicted time, each weighted as a share of the model's. */
 export interface Objective {
@@ -49,16 +49,10 @@ export function decide(choices: readonly LayerChoices[], objective: Objective, s
     strength >= 1 ? Number.POSITIVE_INFINITY : strength <= 0 ? 0 : most * 2 ** (-RANGE * (1 - strength));
   const chosen = knapsack(layers, budget);
   return choices.map((choice, layer) => {
-    const treatment = choice.candidates[chosen[layer]!]!.treatment;
-    const idle = treatment.method === "none";
-    return { layer: choice.layer, treatment, reason: idle ? (choice.reason ?? reasonFor(choice)) : null };
+    const candidate = chosen[layer]!;
+    const idle = isUntouched(choice.candidates[candidate]!.treatment);
+    return { layer: choice.layer, candidate, reason: idle ? (choice.reason ?? reasonFor(choice)) : null };
   });
-}
-
-/** The candidate of each layer that its decision names, for summing up what was predicted. */
-export function chosenCandidate(choice: LayerChoices, decision: Decision): Candidate {
-  const key = JSON.stringify(decision.treatment);
-  return choice.candidates.find((c) => JSON.stringify(c.treatment) === key) ?? choice.candidates[0]!;
 }
 
 function reasonFor(choice: LayerChoices): string {

@@ -1,35 +1,64 @@
 import type { z } from "zod";
-import type { KernelSharing, LayerOverride, Recipe, Sparsity } from "../../../schemas/recipe.ts";
+import type {
+  KernelSharing,
+  LayerOverride,
+  LowRank,
+  Quantization,
+  Recipe,
+  Sparsity,
+} from "../../../schemas/recipe.ts";
 import { UnknownLayerError, UnsupportedRecipeError } from "../errors.ts";
-import type { NOfM } from "../sparsity/prune.ts";
+import type { PruningSolver, RegularizerName } from "../sparsity/request.ts";
+import type { NOfM } from "../treatment.ts";
 import { matchesGlob } from "./glob.ts";
 
 type SparsityRecipe = z.infer<typeof Sparsity>;
 type SharingRecipe = z.infer<typeof KernelSharing>;
+type LowRankRecipe = z.infer<typeof LowRank>;
 type Override = z.infer<typeof LayerOverride>;
 
 /** How a method is to be used on a layer: not at all, where the search finds it good, or exactly so. */
-export type SparsityPolicy =
+type Use<Figures> =
   | { readonly use: "no" }
   | { readonly use: "auto" }
-  | { readonly use: "exactly"; readonly pattern: NOfM }
-  | {
-      readonly use: "exactly";
-      readonly pattern: "unstructured";
-      readonly ratio: number;
-      readonly scope: "layer" | "global";
-    };
+  | ({ readonly use: "exactly" } & Figures);
 
-export type SharingPolicy =
-  | { readonly use: "no" }
-  | { readonly use: "auto" }
-  | { readonly use: "exactly"; readonly bases: number }
-  | { readonly use: "exactly"; readonly bases: "auto"; readonly energy: number };
+/** How zeros are found, once it is known how many. */
+export interface SparsityMeans {
+  readonly solver: PruningSolver;
+  readonly regularizer: RegularizerName | null;
+  /** λ; null for the solver's own. */
+  readonly strength: number | null;
+}
+
+export type SparsityPolicy = Use<
+  SparsityMeans &
+    (
+      | { readonly pattern: NOfM }
+      | {
+          readonly pattern: "unstructured" | "block";
+          readonly ratio: number;
+          readonly scope: "layer" | "global";
+        }
+      /** As many zeros as the regulariser's strength makes. */
+      | { readonly pattern: "unstructured"; readonly ratio: null; readonly scope: "layer" }
+    )
+>;
+export type SharingPolicy = Use<
+  | { readonly bases: number; readonly share: "layer" | "stage" }
+  | { readonly bases: "auto"; readonly energy: number; readonly share: "layer" | "stage" }
+>;
+export type LowRankPolicy = Use<{ readonly rank: number } | { readonly energy: number }>;
+export type QuantizationPolicy = Use<z.infer<typeof Quantization>>;
+/** Share of the channels that go, over the whole model; null where the search decides. */
+export type ChannelPolicy = Use<{ readonly ratio: number }>;
 
 export interface LayerPolicy {
   readonly skip: boolean;
   readonly sparsity: SparsityPolicy;
   readonly sharing: SharingPolicy;
+  readonly lowRank: LowRankPolicy;
+  readonly quantization: QuantizationPolicy;
 }
 
 /**
@@ -38,33 +67,34 @@ export interface LayerPolicy {
  */
 export interface Policy {
   readonly mode: "explicit" | "search";
+  readonly channels: ChannelPolicy;
   readonly layers: ReadonlyMap<string, LayerPolicy>;
 }
 
-/** Share of ‖W‖² kept by a kernel-sharing method that is asked for without figures beside others that have them. */
+/** Share of the layer's output energy kept by a factorisation that is asked for without figures beside others that have them. */
 const DEFAULT_ENERGY = 0.95;
-const METHODS = ["sparsity", "kernel_sharing"] as const;
-const PATTERNS = ["unstructured", "2:4", "4:8"] as const;
+/** Share of the channels that go where channel pruning is asked for without a figure beside others that have them. */
+const DEFAULT_CHANNELS = 0.25;
+const SUPPORTED = ["sparsity", "kernel_sharing", "low_rank", "channel_pruning", "quantization"];
 
 /**
  * Reads a recipe against the model's layers.
  *
- * - A method with a figure (a ratio, a pattern N:M, a number of bases, an energy) is used exactly so, on every
- *   layer, and methods that the recipe does not name are then left out. With a `target` the figure is what
- *   the search may choose or leave.
+ * - A method with a figure (a ratio, a pattern N:M, a number of bases, a rank, an energy, a weight type) is used
+ *   exactly so, on every layer, and methods that the recipe does not name are then left out. With a `target` the
+ *   figure is what the search may choose or leave.
  * - `layers` refines single layers: entries are applied in their order, exact names after globs; an entry may use
  *   a method that `methods` does not list.
  *
- * @throws UnsupportedRecipeError for methods, patterns and solvers that this version does not have
+ * @throws UnsupportedRecipeError for what contradicts itself or this version does not have
  * @throws UnknownLayerError when an entry of `layers` matches nothing
  */
 export function policyOf(recipe: Recipe, layerNames: readonly string[]): Policy {
   checkSupported(recipe);
   const overrides = overridesOf(recipe, layerNames);
-  const exact = [recipe, ...Object.values(recipe.layers ?? {})].some(
-    (part) => exactSparsity(part.sparsity) || exactSharing(part.kernel_sharing),
-  );
-  const explicit = (exact || recipe.methods?.length === 0) && recipe.target === undefined;
+  const explicit =
+    recipe.target === undefined &&
+    (recipe.methods?.length === 0 || [recipe, ...Object.values(recipe.layers ?? {})].some(hasFigures));
   const layers = new Map<string, LayerPolicy>();
   for (const name of layerNames) {
     const override = overrides.get(name) ?? {};
@@ -72,40 +102,115 @@ export function policyOf(recipe: Recipe, layerNames: readonly string[]): Policy 
       skip: override.skip ?? false,
       sparsity: sparsityPolicy(recipe, override, explicit),
       sharing: sharingPolicy(recipe, override, explicit),
+      lowRank: lowRankPolicy(recipe, override, explicit),
+      quantization: quantizationPolicy(recipe, override, explicit),
     });
   }
-  return { mode: explicit ? "explicit" : "search", layers };
+  return { mode: explicit ? "explicit" : "search", channels: channelPolicy(recipe, explicit), layers };
+}
+
+function hasFigures(part: Override | Recipe): boolean {
+  return (
+    hasSparsityFigure(part.sparsity) ||
+    hasSharingFigure(part.kernel_sharing) ||
+    hasRankFigure(part.low_rank) ||
+    part.quantization !== undefined
+  );
+}
+
+function hasSparsityFigure(sparsity: SparsityRecipe | undefined): boolean {
+  return (
+    sparsity?.ratio !== undefined ||
+    sparsity?.strength !== undefined ||
+    sparsity?.pattern === "2:4" ||
+    sparsity?.pattern === "4:8"
+  );
+}
+
+function hasSharingFigure(sharing: SharingRecipe | undefined): boolean {
+  return typeof sharing?.bases === "number" || sharing?.energy !== undefined;
+}
+
+function hasRankFigure(lowRank: LowRankRecipe | undefined): boolean {
+  return lowRank?.rank !== undefined || lowRank?.energy !== undefined;
+}
+
+/** Whether the recipe lists the method, or has a part for it, for this layer. */
+function asked(recipe: Recipe, override: Override, method: "kernel_sharing" | "low_rank" | "quantization") {
+  return Boolean(recipe.methods?.includes(method) || recipe[method] || override[method]);
+}
+
+function listed(recipe: Recipe, method: NonNullable<Recipe["methods"]>[number]): boolean {
+  return recipe.methods?.includes(method) ?? true;
 }
 
 function sparsityPolicy(recipe: Recipe, override: Override, explicit: boolean): SparsityPolicy {
-  const listed = recipe.methods?.includes("sparsity") ?? true;
-  if (!listed && override.sparsity === undefined) return { use: "no" };
-  const { pattern = "unstructured", ratio, scope = "layer" } = { ...recipe.sparsity, ...override.sparsity };
-  if (pattern === "2:4" || pattern === "4:8") return { use: "exactly", pattern };
-  if (ratio !== undefined) return { use: "exactly", pattern: "unstructured", ratio, scope };
+  if (!listed(recipe, "sparsity") && override.sparsity === undefined) return { use: "no" };
+  const part = { ...recipe.sparsity, ...override.sparsity };
+  const { pattern = "unstructured", ratio, scope = "layer" } = part;
+  const means = meansOf(part, override.sparsity ?? {});
+  const { strength } = means;
+  if (pattern === "channel") return { use: "no" };
+  if (pattern === "2:4" || pattern === "4:8") return { use: "exactly", pattern, ...means };
+  if (ratio !== undefined) return { use: "exactly", pattern, ratio, scope, ...means };
+  if (strength !== null && pattern === "unstructured") {
+    return { use: "exactly", pattern, ratio: null, scope: "layer", ...means };
+  }
   return { use: explicit ? "no" : "auto" };
 }
 
+/** Of the whole recipe's means and a layer's own those of the layer count where the two contradict each other. */
+function meansOf(merged: SparsityRecipe, own: SparsityRecipe): SparsityMeans {
+  const regularizer = merged.regularizer ?? null;
+  const strength = merged.strength ?? null;
+  const regularised = (part: Pick<SparsityRecipe, "regularizer" | "strength">) =>
+    part.regularizer !== undefined || part.strength !== undefined;
+  const wanted = own.solver ?? (regularised(own) ? "proximal" : merged.solver);
+  const solver = wanted ?? (regularised(merged) ? "proximal" : "admm");
+  return solver === "proximal"
+    ? { solver, regularizer, strength }
+    : { solver, regularizer: null, strength: null };
+}
+
 function sharingPolicy(recipe: Recipe, override: Override, explicit: boolean): SharingPolicy {
-  const listed = recipe.methods?.includes("kernel_sharing") ?? true;
-  if (!listed && override.kernel_sharing === undefined) return { use: "no" };
-  const { bases, energy } = { ...recipe.kernel_sharing, ...override.kernel_sharing };
-  if (typeof bases === "number") return { use: "exactly", bases };
-  if (energy !== undefined) return { use: "exactly", bases: "auto", energy };
+  if (!listed(recipe, "kernel_sharing") && override.kernel_sharing === undefined) return { use: "no" };
+  const { share = "layer" } = { ...recipe.kernel_sharing, ...override.kernel_sharing };
+  const figured = hasSharingFigure(override.kernel_sharing) ? override : recipe;
+  const { bases, energy } = figured.kernel_sharing ?? {};
+  if (typeof bases === "number") return { use: "exactly", bases, share };
+  if (energy !== undefined) return { use: "exactly", bases: "auto", energy, share };
   if (!explicit) return { use: "auto" };
-  const asked =
-    recipe.methods?.includes("kernel_sharing") ||
-    recipe.kernel_sharing !== undefined ||
-    override.kernel_sharing !== undefined;
-  return asked ? { use: "exactly", bases: "auto", energy: DEFAULT_ENERGY } : { use: "no" };
+  return asked(recipe, override, "kernel_sharing")
+    ? { use: "exactly", bases: "auto", energy: DEFAULT_ENERGY, share }
+    : { use: "no" };
 }
 
-function exactSparsity(sparsity: SparsityRecipe | undefined): boolean {
-  return sparsity?.ratio !== undefined || sparsity?.pattern === "2:4" || sparsity?.pattern === "4:8";
+function lowRankPolicy(recipe: Recipe, override: Override, explicit: boolean): LowRankPolicy {
+  if (!listed(recipe, "low_rank") && override.low_rank === undefined) return { use: "no" };
+  const { rank, energy } = (hasRankFigure(override.low_rank) ? override : recipe).low_rank ?? {};
+  if (rank !== undefined) return { use: "exactly", rank };
+  if (energy !== undefined) return { use: "exactly", energy };
+  if (!explicit) return { use: "auto" };
+  return asked(recipe, override, "low_rank") ? { use: "exactly", energy: DEFAULT_ENERGY } : { use: "no" };
 }
 
-function exactSharing(sharing: SharingRecipe | undefined): boolean {
-  return typeof sharing?.bases === "number" || sharing?.energy !== undefined;
+function quantizationPolicy(recipe: Recipe, override: Override, explicit: boolean): QuantizationPolicy {
+  if (!listed(recipe, "quantization") && override.quantization === undefined) return { use: "no" };
+  const part = override.quantization ?? recipe.quantization;
+  if (part !== undefined) return { use: "exactly", ...part };
+  if (!explicit) return { use: "auto" };
+  return asked(recipe, override, "quantization") ? { use: "exactly", weights: "int8" } : { use: "no" };
+}
+
+function channelPolicy(recipe: Recipe, explicit: boolean): ChannelPolicy {
+  const { pattern, ratio } = recipe.sparsity ?? {};
+  const either = listed(recipe, "sparsity") || listed(recipe, "channel_pruning");
+  if (pattern === "channel" && ratio !== undefined && either) return { use: "exactly", ratio };
+  if (!listed(recipe, "channel_pruning")) return { use: "no" };
+  if (!explicit) return { use: "auto" };
+  return recipe.methods?.includes("channel_pruning")
+    ? { use: "exactly", ratio: DEFAULT_CHANNELS }
+    : { use: "no" };
 }
 
 function overridesOf(recipe: Recipe, layerNames: readonly string[]): Map<string, Override> {
@@ -137,38 +242,57 @@ function pointer(...parts: string[]): string {
 
 /** @throws UnsupportedRecipeError naming the field and what is supported */
 export function checkSupported(recipe: Recipe): void {
-  recipe.methods?.forEach((method, index) => {
-    if (!METHODS.some((known) => known === method)) {
-      throw new UnsupportedRecipeError(pointer("methods", String(index)), `method ${method}`, METHODS);
+  if (recipe.tune) throw new UnsupportedRecipeError("/tune", "tune", SUPPORTED);
+  checkSparsity(recipe.sparsity, []);
+  for (const [name, { sparsity }] of Object.entries(recipe.layers ?? {})) {
+    const at = ["layers", name];
+    checkSparsity(sparsity, at);
+    if (sparsity?.pattern === "channel") {
+      throw new UnsupportedRecipeError(
+        pointer(...at, "sparsity", "pattern"),
+        "pattern channel for single layers, since channels are shared by several,",
+        ["pattern channel for the whole model"],
+      );
     }
-  });
-  if (recipe.tune) throw new UnsupportedRecipeError("/tune", "tune", METHODS);
-  checkPart(recipe, []);
-  for (const [name, override] of Object.entries(recipe.layers ?? {})) checkPart(override, ["layers", name]);
+  }
 }
 
-function checkPart(part: Omit<Override, "skip">, at: string[]): void {
-  for (const method of ["low_rank", "quantization"] as const) {
-    if (part[method]) throw new UnsupportedRecipeError(pointer(...at, method), `method ${method}`, METHODS);
-  }
-  const { pattern, solver, regularizer, strength, ratio } = part.sparsity ?? {};
+function checkSparsity(sparsity: SparsityRecipe | undefined, at: string[]): void {
+  const { pattern, ratio, solver, regularizer, strength } = sparsity ?? {};
   const field = (name: string) => pointer(...at, "sparsity", name);
-  if (pattern === "block" || pattern === "channel") {
-    throw new UnsupportedRecipeError(field("pattern"), `pattern ${pattern}`, PATTERNS);
-  }
   if ((pattern === "2:4" || pattern === "4:8") && ratio !== undefined && ratio !== 0.5) {
     throw new UnsupportedRecipeError(field("ratio"), `ratio ${ratio} with pattern ${pattern}`, ["ratio 0.5"]);
   }
-  if (solver !== undefined && solver !== "magnitude") {
-    throw new UnsupportedRecipeError(field("solver"), `solver ${solver}`, ["magnitude"]);
+  if (regularizer !== undefined && solver !== undefined && solver !== "proximal") {
+    throw new UnsupportedRecipeError(field("regularizer"), `a regularizer with solver ${solver}`, [
+      "solver proximal",
+    ]);
   }
-  if (regularizer !== undefined) {
-    throw new UnsupportedRecipeError(field("regularizer"), `regularizer ${regularizer}`, ["none"]);
+  if (strength !== undefined && solver !== undefined && solver !== "proximal") {
+    throw new UnsupportedRecipeError(field("strength"), `a strength with solver ${solver}`, [
+      "solver proximal",
+    ]);
   }
-  if (strength !== undefined) {
-    throw new UnsupportedRecipeError(field("strength"), "a regulariser's strength", ["none"]);
+  if (strength !== undefined && ratio === undefined && (pattern === "block" || pattern === "channel")) {
+    throw new UnsupportedRecipeError(field("strength"), `a strength without a ratio for pattern ${pattern}`, [
+      "a ratio",
+      "pattern unstructured",
+    ]);
   }
-  if (part.kernel_sharing?.share === "stage") {
-    throw new UnsupportedRecipeError(pointer(...at, "kernel_sharing", "share"), "share stage", ["layer"]);
+}
+
+/** Layers that take part in a ratio over the whole model, in order, with that ratio; null where the recipe has none. */
+export function globalRatio(policies: ReadonlyMap<string, LayerPolicy>): {
+  ratio: number;
+  layers: string[];
+} | null {
+  const layers: string[] = [];
+  let shared: number | null = null;
+  for (const [name, { skip, sparsity }] of policies) {
+    if (skip || sparsity.use !== "exactly" || !("scope" in sparsity)) continue;
+    if (sparsity.scope !== "global" || sparsity.ratio === null) continue;
+    shared ??= sparsity.ratio;
+    if (sparsity.ratio === shared) layers.push(name);
   }
+  return shared === null ? null : { ratio: shared, layers };
 }

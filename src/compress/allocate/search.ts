@@ -25,6 +25,8 @@ export interface SearchOptions {
   /** Assembles and measures the artifact of a strength; figures that are not wanted may be null. */
   readonly measure: (strength: number, wanted: readonly Wanted[]) => Promise<Measurement>;
   readonly limits: Limits;
+  /** What is wanted small among artifacts that keep the limits; bytes where nothing is said. */
+  readonly cost?: (measurement: Measurement) => number;
   /** Bisection steps; 8 finds the strength to within 1/256. */
   readonly steps?: number;
 }
@@ -54,8 +56,8 @@ const DEFAULT_STEPS = 8;
  *
  * With a limit on size, MACs or latency: the least strength that keeps it, so the best fidelity for that target,
  * and then the limits on fidelity have to hold. Without: the greatest strength at which fidelity still holds, so
- * the smallest file. More strength means a smaller file; that fidelity falls with it is assumed, and what is
- * returned was measured and holds in any case.
+ * the smallest file. More strength means a smaller file and less fidelity, on the whole: of all artifacts that were
+ * measured and keep the limits the one of least cost is returned.
  *
  * @throws TargetUnreachableError with the nearest artifact
  */
@@ -97,25 +99,26 @@ async function leastStrength({
 async function greatestStrength({
   measure,
   limits,
+  cost = ({ bytes }) => bytes,
   steps = DEFAULT_STEPS,
 }: SearchOptions): Promise<SearchResult> {
-  const at = async (strength: number) => ({
-    strength,
-    measurement: await measure(strength, ["size", "fidelity"]),
-  });
   let best: SearchResult | undefined;
+  const holdsAt = async (strength: number): Promise<boolean> => {
+    const found = { strength, measurement: await measure(strength, ["size", "fidelity"]) };
+    if (fidelityMissed(limits, found.measurement) !== null) return false;
+    if (best === undefined || cost(found.measurement) <= cost(best.measurement)) best = found;
+    return true;
+  };
+  let low = 0;
   let high = 1;
   for (let step = 0; step < steps; step++) {
-    const middle = await at(((best?.strength ?? 0) + high) / 2);
-    if (fidelityMissed(limits, middle.measurement) === null) best = middle;
-    else high = middle.strength;
+    const middle = (low + high) / 2;
+    if (await holdsAt(middle)) low = middle;
+    else high = middle;
   }
-  if (best !== undefined && high === 1) {
-    const all = await at(1);
-    if (fidelityMissed(limits, all.measurement) === null) return all;
-  }
+  if (high === 1) await holdsAt(1);
   if (best !== undefined) return best;
-  const none = await at(0);
+  const none = { strength: 0, measurement: await measure(0, ["size", "fidelity"]) };
   const missed = fidelityMissed(limits, none.measurement);
   if (missed !== null) throw new TargetUnreachableError(missed, none);
   return none;

@@ -25,8 +25,18 @@ export function limitsOf(target: Recipe["target"], upload: { bytes: number; macs
     maxLatencyRatio: target?.latency_ratio,
   };
   const sized = bytes.length > 0 || target?.macs_ratio !== undefined || target?.latency_ratio !== undefined;
-  if (target?.min_fidelity !== undefined) return { ...limits, minR2: target.min_fidelity };
-  return sized ? limits : { ...limits, ...GUARD };
+  if (target?.min_fidelity !== undefined) return { ...limits, minR2: withReserve(target.min_fidelity) };
+  return sized ? limits : { ...limits, ...GUARD, minR2: withReserve(GUARD.minR2) };
+}
+
+/** A share of the time saved is worth this share of the file where a recipe asks for neither: the file comes first. */
+export const TIME_FOR_BYTES = 0.1;
+
+/** What the search may lose of what the promise allows: inputs that it has not seen lose a little more. */
+const RESERVE = 0.8;
+
+function withReserve(r2: number): number {
+  return 1 - RESERVE * (1 - r2);
 }
 
 /**
@@ -37,6 +47,6 @@ export function objectiveOf(target: Recipe["target"]): Objective {
   const bytes = target?.size_ratio !== undefined || target?.max_bytes !== undefined;
   const macs = target?.macs_ratio !== undefined;
   const time = target?.latency_ratio !== undefined;
-  if (!bytes && !macs && !time) return { bytes: 1, macs: 0, time: 0.25 };
+  if (!bytes && !macs && !time) return { bytes: 1, macs: 0, time: TIME_FOR_BYTES };
   return { bytes: bytes ? 1 : 0, macs: macs ? 1 : 0, time: time ? 1 : 0 };
 }

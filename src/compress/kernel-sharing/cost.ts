@@ -1,9 +1,6 @@
 import type { SharingForm } from "../treatment.ts";
 import { RATES } from "./rates.ts";
 
-/** Bytes that the second convolution's node takes in the file, with names and dims. Rounded up. */
-export const NODE_BYTES = 300;
-
 /** Work of one convolution on one sample batch. */
 export interface ConvolutionWork {
   readonly inputs: number;

@@ -68,9 +68,12 @@ export function symmetric(x: Float32Array, n: number): Float64Array {
   return to;
 }
 
+/** In means of the diagonal: rounding may leave less of that than of the other entries. */
+const MOST_JITTER = 1e6;
+
 /**
  * B·A⁻¹ of a symmetric A, n × n, positive semidefinite up to rounding, and B of rows × n. Grows A's diagonal by a
- * millionth of its mean, and by ten times more as often as Cholesky fails.
+ * millionth of its mean, and by ten times more as often as Cholesky fails: up to where A's entries no longer count.
  */
 export function dividedBy(
   b: Float32Array,
@@ -94,7 +97,7 @@ export function jitteredCholesky(a: Float64Array, n: number, kernels: Kernels): 
     try {
       return kernels.cholesky(grown, n);
     } catch (error) {
-      if (!(error instanceof NotPositiveDefiniteError) || jitter > 1) throw error;
+      if (!(error instanceof NotPositiveDefiniteError) || jitter > MOST_JITTER) throw error;
     }
   }
 }

@@ -77,7 +77,7 @@ function columnsIn(order: Int32Array, w: Float32Array, rows: number): Float32Arr
   return to;
 }
 
-function columnsBack(order: Int32Array, w: Float32Array, rows: number): Float32Array {
+export function columnsBack(order: Int32Array, w: Float32Array, rows: number): Float32Array {
   const n = order.length;
   const to = new Float32Array(w.length);
   for (let r = 0; r < rows; r++) for (let c = 0; c < n; c++) to[r * n + order[c]!] = w[r * n + c]!;

@@ -1,8 +1,9 @@
-import { halved } from "../storage/coded.ts";
+import { halfRounding } from "../../onnx/constant/half.ts";
 import { type Levels, nearestLevel } from "./levels.ts";
 
 /** Shares of the largest weight that the outermost level is tried at. */
-const CLIPPING = [1, 0.96, 0.92, 0.88, 0.84, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5, 0.45, 0.4, 0.35, 0.3];
+const CLIPPING = [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.32];
+const FINER = [0.93, 0.965, 1.035, 1.07];
 const REFINEMENTS = 2;
 
 /**
@@ -23,22 +24,67 @@ export function fitScales(
 ): Float32Array {
   const count = w.length === 0 ? 0 : w.length / group;
   const scales = new Float32Array(count);
-  const asStored = half ? (scale: number) => halved(Float32Array.of(scale))[0]! : Math.fround;
+  const asStored = half ? halfRounding() : Math.fround;
+  const near = nearestIn(levels);
   for (let i = 0; i < count; i++) {
     const from = i * group;
-    scales[i] = bestScale(w.subarray(from, from + group), weights.subarray(from % columns), levels, asStored);
+    const row = present(w.subarray(from, from + group), weights.subarray(from % columns), levels);
+    scales[i] = bestScale(row, levels, near, asStored);
   }
   return scales;
 }
 
+/** Weights that count in the choice of a scale. */
+interface Row {
+  readonly w: Float32Array;
+  readonly weights: Float32Array;
+}
+
+/** Without zeros, where zero is a level: they are exact at every scale. */
+function present(w: Float32Array, weights: Float32Array, { values }: Levels): Row {
+  if (!values.includes(0)) return { w, weights };
+  let count = 0;
+  for (let c = 0; c < w.length; c++) if (w[c] !== 0) count++;
+  const [some, theirs] = [new Float32Array(count), new Float32Array(count)];
+  let at = 0;
+  for (let c = 0; c < w.length; c++) {
+    if (w[c] === 0) continue;
+    some[at] = w[c]!;
+    theirs[at++] = weights[c]!;
+  }
+  return { w: some, weights: theirs };
+}
+
+/** The level nearest to x: evenly spaced ones by arithmetic, others by a table of how many lie below each of fine steps. */
+function nearestIn(levels: Levels): (x: number) => number {
+  const { values, uniform } = levels;
+  const most = values.length - 1;
+  const first = values[0]!;
+  if (uniform) return (x) => Math.min(values[most]!, Math.max(first, Math.ceil(x - 0.5)));
+  const span = values[most]! - first;
+  if (!(span > 0)) return () => first;
+  // Between two neighbouring steps lies one boundary at most, as good as always: it is looked at, and the next ones.
+  const steps = 8 * values.length;
+  const below = Uint8Array.from({ length: steps + 1 }, (_, i) =>
+    nearestLevel(levels, first + (i / steps) * span),
+  );
+  const boundaries = Float64Array.from({ length: most }, (_, i) => (values[i]! + values[i + 1]!) / 2);
+  return (x) => {
+    const place = ((x - first) / span) * steps;
+    let code = below[place <= 0 ? 0 : place >= steps ? steps : Math.floor(place)]!;
+    while (code < most && x > boundaries[code]!) code++;
+    return values[code]!;
+  };
+}
+
 function bestScale(
-  w: Float32Array,
-  weights: Float32Array,
+  row: Row,
   levels: Levels,
+  near: (x: number) => number,
   asStored: (scale: number) => number,
 ): number {
   let [least, most] = [0, 0];
-  for (const value of w) {
+  for (const value of row.w) {
     if (value < least) least = value;
     if (value > most) most = value;
   }
@@ -52,31 +98,36 @@ function bestScale(
   const tryScale = (scale: number) => {
     const stored = asStored(scale);
     if (stored === 0 || !Number.isFinite(stored)) return false;
-    const total = errorAt(w, weights, levels, stored);
+    const total = errorAt(row, near, stored);
     if (!(total < error)) return false;
     [best, error] = [stored, total];
     return true;
   };
   for (const range of ranges) for (const share of CLIPPING) tryScale(range * share);
+  // Half a step of the first shares to either side of the best.
+  const coarse = best;
+  for (const step of FINER) tryScale(coarse * step);
   for (let i = 0; i < REFINEMENTS; i++) {
-    if (!tryScale(leastSquares(w, weights, levels, best))) break;
+    if (!tryScale(leastSquares(row, near, best))) break;
   }
   return best;
 }
 
-function errorAt(w: Float32Array, weights: Float32Array, levels: Levels, scale: number): number {
+function errorAt({ w, weights }: Row, near: (x: number) => number, scale: number): number {
+  const inverse = 1 / scale;
   let sum = 0;
   for (let c = 0; c < w.length; c++) {
-    const rest = w[c]! - scale * levels.values[nearestLevel(levels, w[c]! / scale)]!;
+    const rest = w[c]! - scale * near(w[c]! * inverse);
     sum += weights[c]! * rest * rest;
   }
   return sum;
 }
 
-function leastSquares(w: Float32Array, weights: Float32Array, levels: Levels, scale: number): number {
+function leastSquares({ w, weights }: Row, near: (x: number) => number, scale: number): number {
+  const inverse = 1 / scale;
   let [product, square] = [0, 0];
   for (let c = 0; c < w.length; c++) {
-    const level = levels.values[nearestLevel(levels, w[c]! / scale)]!;
+    const level = near(w[c]! * inverse);
     product += weights[c]! * level * w[c]!;
     square += weights[c]! * level * level;
   }

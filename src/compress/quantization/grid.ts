@@ -40,8 +40,14 @@ export function codeOf(levels: Levels, w: number, step: number): number {
 }
 
 export function gridValues(grid: Grid, codes: Uint8Array): Float32Array {
-  const { columns } = grid;
-  return Float32Array.from(codes, (code, at) =>
-    gridValue(grid, code, Math.floor(at / columns), at % columns),
-  );
+  const { rows, columns, group, scales, columnScales, levels } = grid;
+  const values = new Float32Array(codes.length);
+  for (let at = 0, r = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++, at++) {
+      // The array rounds each product to float32.
+      values[at] = levels.values[codes[at]!]! * scales[Math.floor(at / group)]!;
+      if (columnScales) values[at]! *= columnScales[c]!;
+    }
+  }
+  return values;
 }

@@ -31,7 +31,7 @@ const BINS = 2048;
 /**
  * Levels that minimise Σ weight·(point − level)² over points in [−1, 1]: k-means in one dimension, solved exactly by
  * dynamic programming over a fine histogram (Wang and Song, Ckmeans.1d.dp). Rounded to float16; fewer levels where
- * the points are fewer.
+ * the points are fewer, but never less than two.
  *
  * @param count 1 … 256
  * @param withZero one of the levels is zero, and points that are zero do not count
@@ -61,7 +61,8 @@ export function fittedLevels(
     Math.min(used.length, withZero ? count - 1 : count),
   );
   const levels = new Set<number>(halved(Float32Array.from(means)));
-  if (withZero || levels.size === 0) levels.add(0);
+  if (withZero || levels.size < 2) levels.add(0);
+  if (levels.size < 2) levels.add(1);
   return { uniform: false, values: Float32Array.from([...levels].sort((a, b) => a - b)) };
 }
 

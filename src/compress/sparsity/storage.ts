@@ -4,7 +4,7 @@ import type { FloatArray } from "../../kernels/reference/matmul.ts";
  * What a sparse initializer needs over a dense one, besides values and indices: a second tensor with its dims
  * and type, and the dims of the whole. Rounded up.
  */
-export const SPARSE_OVERHEAD = 48;
+const SPARSE_OVERHEAD = 48;
 
 /** Bytes of an index as a protobuf varint. */
 function varintBytes(index: number): number {
@@ -16,17 +16,4 @@ export function sparseBytes(values: FloatArray, item: number): number {
   let bytes = SPARSE_OVERHEAD;
   for (let i = 0; i < values.length; i++) if (values[i] !== 0) bytes += item + varintBytes(i);
   return bytes;
-}
-
-/** The same for `nonzero` values spread evenly over `count` elements: an estimate before the values are known. */
-export function expectedSparseBytes(count: number, nonzero: number, item: number): number {
-  if (count === 0) return SPARSE_OVERHEAD;
-  let indices = 0;
-  let from = 0;
-  for (let width = 1; from < count; width++) {
-    const to = Math.min(count, 2 ** (7 * width));
-    indices += (to - from) * width;
-    from = to;
-  }
-  return Math.ceil(SPARSE_OVERHEAD + nonzero * (item + indices / count));
 }

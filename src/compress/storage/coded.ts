@@ -1,5 +1,4 @@
-import { narrow, widen } from "../../onnx/constant/half.ts";
-import { DataType } from "../../onnx/data-type.ts";
+import { halfRounding } from "../../onnx/constant/half.ts";
 
 /**
  * A quantised weight: levels[code] · factor · factor …, multiplied in this order in float32. Factors broadcast over
@@ -32,11 +31,7 @@ export function factorOf(dims: readonly number[], values: Float32Array, half: bo
 
 /** Rounded to float16; finite numbers stay finite, and numbers other than zero stay so. */
 export function halved(values: Float32Array): Float32Array {
-  const clamped = values.map((value) => {
-    const size = Math.min(65504, Math.max(2 ** -24, Math.abs(value)));
-    return value === 0 ? 0 : value < 0 ? -size : size;
-  });
-  return widen(DataType.FLOAT16, narrow(DataType.FLOAT16, clamped));
+  return values.map(halfRounding());
 }
 
 /** The numbers that a runtime computes with, bit for bit, before the last cast to float16 or double. */

@@ -21,8 +21,12 @@ const WORDS = [
   { word: DataType.UINT32, bytes: 4, most: 2 ** 32 },
 ] as const;
 
-/** The word that takes the fewest bytes; the smallest of equal ones. `base` 2 … 256. */
+/**
+ * The word that takes the fewest bytes; the smallest of equal ones. `base` 2 … 256.
+ * @throws RangeError where there is no such word
+ */
 export function digitsFor(base: number, count: number): Digits {
+  if (!(base >= 2)) throw new RangeError(`there are no digits of base ${base}`);
   let best: Digits | undefined;
   let least = Number.POSITIVE_INFINITY;
   for (const { word, bytes, most } of WORDS) {

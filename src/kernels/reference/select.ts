@@ -1,6 +1,8 @@
 import type { FloatArray } from "./matmul.ts";
 
 const BINS = 1 << 16;
+/** Numbers up to which sorting is quicker. */
+const FEW = 4096;
 
 /**
  * Bits of |x| rounded to float32, as an unsigned integer: they order magnitudes exactly (NaN above infinity).
@@ -44,6 +46,7 @@ export async function thresholdOver(
 
 /** The same for one array at hand. */
 export function threshold(bits: Uint32Array, count: number): Threshold {
+  if (bits.length <= FEW) return sortedThreshold(bits, count);
   const high = new Uint32Array(BINS);
   for (let i = 0; i < bits.length; i++) high[bits[i]! >>> 16]! += 1;
   const top = seek(high, count);
@@ -51,6 +54,14 @@ export function threshold(bits: Uint32Array, count: number): Threshold {
   for (let i = 0; i < bits.length; i++) if (bits[i]! >>> 16 === top.bin) low[bits[i]! & 0xffff]! += 1;
   const bottom = seek(low, top.rest);
   return { bits: top.bin * BINS + bottom.bin, ties: bottom.rest };
+}
+
+/** By sorting, which is quicker than bins for few numbers. */
+function sortedThreshold(bits: Uint32Array, count: number): Threshold {
+  if (count === 0) return { bits: 0, ties: 0 };
+  const sorted = bits.slice().sort();
+  const limit = sorted[count - 1]!;
+  return { bits: limit, ties: count - sorted.indexOf(limit) };
 }
 
 /** First bin in which the running total reaches `count`, and what of `count` is left for it. */

@@ -19,8 +19,11 @@ function fromFloat16(bits: number): number {
   const fraction = bits & 0x3ff;
   if (exponent === 0) return sign * fraction * 2 ** -24;
   if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+  return sign * (1 + fraction / 1024) * POWERS[exponent]!;
 }
+
+/** 2^(exponent − 15): looked up, because powers are slow. */
+const POWERS: readonly number[] = Array.from({ length: 32 }, (_, exponent) => 2 ** (exponent - 15));
 
 /** From the bits of a float32; what rounds past 65504 becomes infinity. */
 function toFloat16(bits: number): number {
@@ -42,6 +45,24 @@ function toBfloat16(bits: number): number {
   if ((bits & 0x7fffffff) > 0x7f800000) return ((bits >>> 16) | 0x40) & 0xffff;
   return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;
 }
+
+/**
+ * A function that rounds one number to float16 as {@link narrow} and {@link widen} do; finite numbers stay finite, and
+ * numbers other than zero stay so. It has a buffer of its own.
+ */
+export function halfRounding(): (value: number) => number {
+  const float = new Float32Array(1);
+  const bits = new Uint32Array(float.buffer);
+  return (value) => {
+    if (value === 0) return 0;
+    const size = Math.min(MOST_HALF, Math.max(LEAST_HALF, Math.abs(value)));
+    float[0] = value < 0 ? -size : size;
+    return fromFloat16(toFloat16(bits[0]!));
+  };
+}
+
+const MOST_HALF = 65504;
+const LEAST_HALF = 2 ** -24;
 
 /** To the nearest integer, halves to the even one: ONNX's Round. */
 export function roundHalfEven(value: number): number {

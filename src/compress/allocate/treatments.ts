@@ -1,0 +1,215 @@
+import { type FormKind, type FormTarget, kernelElements, reasonAgainst } from "../forms/form.ts";
+import type { LayerTreater } from "../layer-treater.ts";
+import type { ChainForm, SparsityTreatment, StorageTreatment, Treatment } from "../treatment.ts";
+import type {
+  LayerPolicy,
+  LowRankPolicy,
+  Policy,
+  QuantizationPolicy,
+  SharingPolicy,
+  SparsityPolicy,
+} from "./policy.ts";
+
+/** What is to be tried on a layer, and why nothing or not all of it is. */
+export interface Treatments {
+  readonly treatments: readonly Treatment[];
+  readonly reason: string | null;
+}
+
+/** Levels of integers that are tried, 8 to 2.3 bits, for a weight of moderate size and for a large one. */
+const LEVELS = { small: [255, 63, 31, 21, 15, 11, 7, 5], large: [255, 31, 15, 9] };
+/** Shares of zeros, and the levels of what is left. */
+const ZEROS = { small: [0.35, 0.5, 0.65, 0.75, 0.83, 0.9, 0.95], large: [0.5, 0.75, 0.9] };
+const SPARSE_LEVELS = { small: [63, 21, 9], large: [21] };
+/** Ranks, as shares of the rank at which a factorisation stops to save anything. */
+const RANKS = { small: [0.15, 0.3, 0.45, 0.6, 0.75, 0.9], large: [0.3, 0.5, 0.75] };
+const FORM_LEVELS = { small: [255, 31, 15], large: [255, 31] };
+/** rows · columns² of a layer's matrices up to which all of it is tried: each treatment takes about so many multiplications. */
+const MODERATE = 4e8;
+const MODERATE_ELEMENTS = 2e5;
+/** Weights under this many elements are not worth a node. */
+const LEAST_ELEMENTS = 64;
+
+/** What the policy allows to be done to the layer: the treatments to choose from, or the one that an explicit recipe names. */
+export function treatmentsFor(treater: LayerTreater, policy: Policy, layer: string): Treatments {
+  const own = policy.layers.get(layer)!;
+  const { untreatable } = treater;
+  if (own.skip) return { treatments: [], reason: "the recipe skips it" };
+  if (untreatable !== null) return { treatments: [], reason: untreatable };
+  const exact = exactTreatment(treater, own);
+  if (policy.mode === "explicit") {
+    return { treatments: exact.treatment ? [exact.treatment] : [], reason: exact.reason };
+  }
+  if (treater.elements < LEAST_ELEMENTS) return { treatments: [], reason: "its weight is tiny" };
+  const named = exact.treatment ? [exact.treatment] : [];
+  return { treatments: [...openTreatments(treater, own), ...named], reason: exact.reason };
+}
+
+/** Every combination that may pay, of the methods that are left to choice. */
+function openTreatments(treater: LayerTreater, policy: LayerPolicy): Treatment[] {
+  const size = treater.work <= MODERATE && treater.elements <= MODERATE_ELEMENTS ? "small" : "large";
+  const free = policy.quantization.use === "auto";
+  const storages = (levels: readonly number[]): (StorageTreatment | null)[] =>
+    free ? levels.map((one) => integers(one)) : [storageOf(policy.quantization, treater)];
+  const found: Treatment[] = [];
+  if (free) {
+    found.push({ form: null, sparsity: null, storage: { kind: "half" } });
+    for (const levels of LEVELS[size]) found.push({ form: null, sparsity: null, storage: integers(levels) });
+  }
+  if (policy.sparsity.use === "auto") {
+    for (const ratio of ZEROS[size]) {
+      const sparsity = {
+        pattern: "unstructured",
+        ratio,
+        solver: "admm",
+        regularizer: null,
+        strength: null,
+      } as const;
+      for (const storage of storages(SPARSE_LEVELS[size])) found.push({ form: null, sparsity, storage });
+      if (!free) found.push({ form: null, sparsity, storage: null });
+    }
+  }
+  for (const form of openForms(treater, policy, RANKS[size])) {
+    for (const storage of storages(FORM_LEVELS[size])) found.push({ form, sparsity: null, storage });
+  }
+  return found;
+}
+
+function integers(levels: number): StorageTreatment {
+  return { kind: "integers", levels, group: null, decode: "folded" };
+}
+
+function openForms(
+  { facts, target }: LayerTreater,
+  policy: LayerPolicy,
+  shares: readonly number[],
+): ChainForm[] {
+  if (target === null || facts.rigid !== null) return [];
+  const open = (kind: FormKind) => reasonAgainst(kind, target) === null;
+  const forms: ChainForm[] = [];
+  if (policy.sharing.use === "auto" && open("kernel_sharing")) {
+    for (const order of ["basis_first", "coefficients_first"] as const) {
+      for (const bases of baseCounts(target)) forms.push({ kind: "kernel_sharing", order, bases });
+    }
+  }
+  if (policy.lowRank.use !== "auto") return forms;
+  const { rows, columns } = facts.layout!;
+  const ranksUpTo = (most: number) =>
+    [...new Set(shares.map((share) => Math.round(share * most)))].filter((rank) => rank >= 1);
+  if (open("low_rank")) {
+    for (const rank of ranksUpTo((rows * columns) / (rows + columns))) forms.push({ kind: "low_rank", rank });
+  }
+  return forms;
+}
+
+/** Numbers of basis kernels that are tried: all of them for small kernels, ever wider steps for large ones. */
+function baseCounts(target: FormTarget): number[] {
+  const kernel = kernelElements(target);
+  const counts: number[] = [];
+  for (let d = 1; d < kernel; d += d < 9 ? 1 : d < 24 ? 3 : 8) counts.push(d);
+  return counts;
+}
+
+/** The one treatment that the recipe's figures name; null where they name none for this layer. */
+function exactTreatment(
+  treater: LayerTreater,
+  policy: LayerPolicy,
+): { treatment: Treatment | null; reason: string | null } {
+  const { form, reason } = exactForm(treater, policy);
+  const sparsity = sparsityOf(policy.sparsity, treater);
+  const storage = storageOf(policy.quantization, treater);
+  const treatment = { form, sparsity, storage };
+  return { treatment: form || sparsity || storage ? treatment : null, reason };
+}
+
+/** The form that is asked for, where it makes the layer smaller and not slower; kernel sharing before low rank. */
+function exactForm(
+  treater: LayerTreater,
+  { sharing, lowRank }: LayerPolicy,
+): { form: ChainForm | null; reason: string | null } {
+  const reasons: string[] = [];
+  for (const kind of ["kernel_sharing", "low_rank"] as const) {
+    const policy = kind === "kernel_sharing" ? sharing : lowRank;
+    if (policy.use !== "exactly") continue;
+    const against =
+      treater.facts.rigid ??
+      (treater.target ? reasonAgainst(kind, treater.target) : "it is a table that is looked up");
+    if (against !== null) {
+      reasons.push(against);
+      continue;
+    }
+    const form =
+      policy === sharing ? sharedForm(treater, sharing) : lowRankForm(treater, lowRank as LowRankPolicy);
+    const untouched = treater.treat({ form: null, sparsity: null, storage: null }).candidate;
+    const { candidate } = treater.treat({ form, sparsity: null, storage: null });
+    const named = kind === "kernel_sharing" ? "that many basis kernels" : "that rank";
+    if (candidate.bytes >= untouched.bytes) reasons.push(`${named} would make it larger`);
+    else if ((candidate.time ?? 0) > (untouched.time ?? 0)) reasons.push(`${named} would make it slower`);
+    else return { form, reason: null };
+  }
+  return { form: null, reason: reasons[0] ?? null };
+}
+
+/** In the order that is predicted to be faster. */
+function sharedForm(treater: LayerTreater, policy: SharingPolicy): ChainForm {
+  if (policy.use !== "exactly") throw new RangeError("no bases are named");
+  const kernel = kernelElements(treater.target!);
+  const at = (bases: number): ChainForm => {
+    const orders = ["basis_first", "coefficients_first"] as const;
+    const [first, second] = orders.map((order): ChainForm => ({ kind: "kernel_sharing", order, bases }));
+    return (treater.timeOf(second!) ?? 0) < (treater.timeOf(first!) ?? 0) ? second! : first!;
+  };
+  if (policy.bases !== "auto") return at(Math.min(policy.bases, kernel));
+  const { energy } = policy;
+  return leastForm(kernel, energy, at, treater);
+}
+
+function lowRankForm(treater: LayerTreater, policy: LowRankPolicy): ChainForm {
+  if (policy.use !== "exactly") throw new RangeError("no rank is named");
+  const { rows, columns } = treater.facts.layout!;
+  const most = Math.min(rows, columns);
+  const at = (rank: number): ChainForm => ({ kind: "low_rank", rank });
+  return "rank" in policy ? at(Math.min(policy.rank, most)) : leastForm(most, policy.energy, at, treater);
+}
+
+/** The smallest form that keeps the share of the layer's output energy, by bisection: more of it never keeps less. */
+function leastForm(
+  most: number,
+  energy: number,
+  at: (size: number) => ChainForm,
+  treater: LayerTreater,
+): ChainForm {
+  let low = 1;
+  let high = most;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (treater.errorOf(at(middle)) <= 1 - energy) high = middle;
+    else low = middle + 1;
+  }
+  return at(high);
+}
+
+function sparsityOf(policy: SparsityPolicy, treater: LayerTreater): SparsityTreatment | null {
+  if (policy.use !== "exactly") return null;
+  const { pattern, solver, regularizer, strength } = policy;
+  const means = { solver, regularizer, strength };
+  if (!("ratio" in policy)) return { pattern, ratio: null, ...means };
+  return { pattern, ratio: treater.globalRatio ?? policy.ratio, ...means };
+}
+
+/** int4 has a scale for every 32 columns, as runtimes expect it; int8 one for every row. */
+const INT4_GROUP = 32;
+
+function storageOf(policy: QuantizationPolicy, treater: LayerTreater): StorageTreatment | null {
+  if (policy.use !== "exactly") return null;
+  const { weights, group, storage = "dequantize_linear" } = policy;
+  if (weights === "fp16") return { kind: "half" };
+  const wanted = group ?? (weights === "int4" ? INT4_GROUP : null);
+  const divides = wanted !== null && (treater.facts.layout?.columns ?? 0) % wanted === 0;
+  return {
+    kind: "integers",
+    levels: weights === "int4" ? 15 : 255,
+    group: divides ? wanted : null,
+    decode: storage,
+  };
+}

@@ -1,0 +1,287 @@
+import type { Kernels } from "../kernels/kernels.ts";
+import type { FloatArray } from "../kernels/reference/matmul.ts";
+import { DataType } from "../onnx/data-type.ts";
+import { chainOf } from "./forms/chain.ts";
+import { FactoredLayer } from "./forms/factored-layer.ts";
+import { type Form, type FormTarget, kernelElements } from "./forms/form.ts";
+import { formError } from "./forms/solution.ts";
+import { formWork, workMacs, workTime } from "./forms/work.ts";
+import { centred, type InputMoments } from "./input-moments.ts";
+import type { LayerFacts } from "./layer-facts.ts";
+import { fromMatrices, type MatrixLayout, toMatrices } from "./layer-matrix.ts";
+import type { LayerResult, ResultWeight } from "./layer-result.ts";
+import { MatrixTreater } from "./matrix-treater.ts";
+import { storePlain } from "./storage/store.ts";
+import { type Candidate, type ChainForm, isUntouched, type Treatment } from "./treatment.ts";
+import { countNonzero, energy, type LayerWeight, relativeError } from "./weight.ts";
+
+export interface LayerInput {
+  readonly facts: LayerFacts;
+  /** null where the layer is fixed or of a type that is not compressed. */
+  readonly weight: LayerWeight | null;
+  /** Stored numbers other than zero, where there is no weight to count. */
+  readonly nonzero: number | null;
+  /** The layer's own bias, where it has one that may be corrected. */
+  readonly bias: Float32Array | null;
+  /** One a matrix; null where nothing was seen of the layer's inputs. */
+  readonly moments: readonly (InputMoments | null)[] | null;
+  readonly kernels: Kernels;
+  /** Of the standard domain. */
+  readonly opset: number;
+  /** This layer's share of zeros under a ratio that holds over the whole model; null where the recipe has none. */
+  readonly globalRatio: number | null;
+}
+
+export interface TreatedLayer {
+  readonly result: LayerResult;
+  readonly candidate: Candidate;
+  /** The dense weight that computes what the treated layer computes, in the shape of the original. */
+  readonly effective: FloatArray;
+  /** The bias that goes with it; null where it stays. */
+  readonly bias: Float32Array | null;
+}
+
+/** Bytes that a further node takes in the file, with names and attributes. Rounded up. */
+const NODE_BYTES = 80;
+
+/**
+ * Carries out treatments of one layer. What several treatments have in common (factors of its Gram matrices,
+ * decompositions) is computed when it is first needed. The same layer and treatment give the same bytes.
+ */
+export class LayerTreater {
+  readonly facts: LayerFacts;
+  /** What a chain of nodes has to know of the layer; null where none may take its place. */
+  readonly target: FormTarget | null;
+  /** Why nothing can be done to it; null where something can. */
+  readonly untreatable: string | null;
+  readonly #input: LayerInput;
+  readonly #matrices: Float32Array;
+  /** As the methods see them: of x − E[x] where the bias takes up the mean of a change. */
+  readonly #moments: readonly (InputMoments | null)[];
+  readonly #corrects: boolean;
+  #dense: MatrixTreater | null = null;
+  #factored: FactoredLayer | null = null;
+
+  constructor(input: LayerInput) {
+    const { facts, weight, bias, moments } = input;
+    this.#input = input;
+    this.facts = facts;
+    this.untreatable = untreatable(input);
+    const { layout } = facts;
+    this.target = facts.rigid === null && layout !== null ? facts.target : null;
+    this.#matrices = weight && layout ? toMatrices(layout, weight.values) : new Float32Array(0);
+    const count = layout?.count ?? 0;
+    const seen = moments ?? Array.from({ length: count }, () => null);
+    this.#corrects = bias !== null && moments !== null && count * (layout?.rows ?? 0) === bias.length;
+    this.#moments = this.#corrects ? seen.map((one) => one && centred(one)) : seen;
+  }
+
+  get elements(): number {
+    return this.#matrices.length;
+  }
+
+  /** Multiplications that a treatment takes, about. */
+  get work(): number {
+    const { count = 0, rows = 0, columns = 0 } = this.facts.layout ?? {};
+    return count * rows * columns * columns;
+  }
+
+  /** Predicted time of the layer in that form, ms. */
+  timeOf(form: Form): number | null {
+    return costOf(this.facts, form).time;
+  }
+
+  /** Layer error of the form before its factors are stored. */
+  errorOf(form: ChainForm): number {
+    return this.#factors.solve(form).error;
+  }
+
+  /** This layer's share of zeros under a ratio that holds over the whole model. */
+  get globalRatio(): number | null {
+    return this.#input.globalRatio;
+  }
+
+  get #factors(): FactoredLayer {
+    const layout = this.facts.layout!;
+    this.#factored ??= new FactoredLayer(
+      { target: this.target!, layout, matrices: this.#matrices, moments: this.#moments },
+      this.#input.kernels,
+    );
+    return this.#factored;
+  }
+
+  /** @throws FormError where the layer has no such form */
+  treat(treatment: Treatment): TreatedLayer {
+    if (isUntouched(treatment)) return this.#untouched(treatment);
+    return treatment.form === null ? this.#treatDense(treatment) : this.#treatForm(treatment, treatment.form);
+  }
+
+  #untouched(treatment: Treatment): TreatedLayer {
+    const { facts, weight, nonzero } = this.#input;
+    const parameters = facts.dims.reduce((product, dim) => product * dim, 1);
+    const zero = nonzero ?? (weight ? countNonzero(weight.values) : parameters);
+    const same = <T>(figure: T) => ({ original: figure, compressed: figure });
+    return {
+      result: {
+        layer: facts.name,
+        op: facts.op,
+        treatment,
+        stats: {
+          bytes: same(facts.bytes),
+          parameters: same(parameters),
+          nonzero: same(zero),
+          macs: same(facts.macs),
+          layerError: 0,
+          weightError: 0,
+        },
+        weights: [],
+        chain: null,
+      },
+      candidate: {
+        treatment,
+        bytes: facts.bytes,
+        macs: facts.macs,
+        time: costOf(facts, { kind: "dense" }).time,
+        error: 0,
+      },
+      effective: weight?.values ?? new Float32Array(0),
+      bias: null,
+    };
+  }
+
+  #treatDense(treatment: Treatment): TreatedLayer {
+    const { facts, weight, kernels, opset } = this.#input;
+    const layout = facts.layout!;
+    this.#dense ??= new MatrixTreater(
+      {
+        dims: facts.dims,
+        dataType: facts.dataType,
+        layout,
+        matrices: this.#matrices,
+        moments: this.#moments,
+        positions: kernelPositions(facts),
+      },
+      kernels,
+      opset,
+    );
+    const { stored, matrices } = this.#dense.treat(treatment.sparsity, treatment.storage);
+    return this.#treated(treatment, {
+      weights: [{ role: "weight", stored }],
+      chain: null,
+      matrices,
+      parameters: weight!.values.length,
+      nonzero: countNonzero(matrices),
+      cost: { macs: facts.macs, time: costOf(facts, { kind: "dense" }).time },
+    });
+  }
+
+  #treatForm(treatment: Treatment, form: ChainForm): TreatedLayer {
+    const { facts, opset } = this.#input;
+    const solution = this.#factors.solve(form);
+    const stored = this.#factors.store(solution, treatment, facts.dataType, opset);
+    return this.#treated(
+      { ...treatment, form: solution.form as ChainForm },
+      {
+        ...stored,
+        chain: chainOf(solution.form, this.target!),
+        cost: costOf(facts, solution.form),
+      },
+    );
+  }
+
+  #treated(
+    treatment: Treatment,
+    made: Pick<LayerResult, "weights" | "chain"> & {
+      readonly matrices: Float32Array;
+      readonly parameters: number;
+      readonly nonzero: number;
+      readonly cost: Cost;
+    },
+  ): TreatedLayer {
+    const { facts, weight, bias, kernels, moments, opset } = this.#input;
+    const layout = facts.layout!;
+    const { matrices, cost } = made;
+    const error = formError({ layout, matrices: this.#matrices, moments: this.#moments }, matrices, kernels);
+    const moved = this.#corrects ? corrected(bias!, this.#matrices, matrices, layout, moments!) : null;
+    const weights: ResultWeight[] = [...made.weights];
+    if (moved) {
+      const stored = storePlain(
+        { dims: [moved.length], dataType: DataType.FLOAT, values: moved },
+        opset,
+        ({ placement }) => placement.kind === "dense",
+      );
+      weights.push({ role: "bias", stored });
+    }
+    const steps = made.chain?.length ?? 1;
+    const bytes = made.weights.reduce((sum, one) => sum + one.stored.bytes, 0) + NODE_BYTES * (steps - 1);
+    const effective = fromMatrices(layout, matrices);
+    return {
+      result: {
+        layer: facts.name,
+        op: facts.op,
+        treatment,
+        weights,
+        chain: made.chain,
+        stats: {
+          bytes: { original: facts.bytes, compressed: bytes },
+          parameters: { original: weight!.values.length, compressed: made.parameters },
+          nonzero: { original: countNonzero(weight!.values), compressed: made.nonzero },
+          macs: { original: facts.macs, compressed: cost.macs },
+          layerError: error,
+          weightError: relativeError(weight!.values, effective),
+        },
+      },
+      candidate: { treatment, bytes, macs: cost.macs, time: cost.time, error },
+      effective,
+      bias: moved,
+    };
+  }
+}
+
+function untreatable({ facts, weight }: LayerInput): string | null {
+  if (facts.fixed !== null) return facts.fixed;
+  if (weight === null) return "weights of its type are not compressed";
+  if (facts.layout === null) return "its table is looked up along an inner axis";
+  if (weight.values.length === 0) return "its weight is empty";
+  if (!Number.isFinite(energy(weight.values))) return "its weight has infinities or NaN";
+  return null;
+}
+
+/** Kernel positions among the columns: those of a transposed convolution are among its rows. */
+function kernelPositions({ target }: LayerFacts): number {
+  const transposed = target?.geometry.kind === "convolution" && target.geometry.transposed;
+  return target === null || transposed ? 1 : kernelElements(target);
+}
+
+interface Cost {
+  readonly macs: number | null;
+  readonly time: number | null;
+}
+
+function costOf({ target }: LayerFacts, form: Form): Cost {
+  if (target === null) return { macs: null, time: null };
+  const work = formWork(form, target);
+  return { macs: workMacs(work), time: workTime(work) };
+}
+
+/** b + (W − Ŵ)·E[x]. */
+function corrected(
+  bias: Float32Array,
+  original: Float32Array,
+  changed: Float32Array,
+  { count, rows, columns }: MatrixLayout,
+  moments: readonly (InputMoments | null)[],
+): Float32Array {
+  const moved = bias.slice();
+  for (let index = 0; index < count; index++) {
+    const mean = moments[index]?.mean;
+    if (!mean) continue;
+    for (let r = 0; r < rows; r++) {
+      const at = (index * rows + r) * columns;
+      let shift = 0;
+      for (let c = 0; c < columns; c++) shift += (original[at + c]! - changed[at + c]!) * mean[c]!;
+      moved[index * rows + r]! += shift;
+    }
+  }
+  return moved;
+}

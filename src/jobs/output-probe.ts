@@ -1,0 +1,149 @@
+import { type Exposed, probeModel } from "../compress/allocate/probe.ts";
+import { siteOf } from "../compress/layer-of-model.ts";
+import type { TreatedLayer } from "../compress/layer-treater.ts";
+import { storedAs } from "../compress/weight.ts";
+import { FidelityAccumulator, leastR2 } from "../evaluate/fidelity.ts";
+import type { Reference } from "../evaluate/reference.ts";
+import { DataType } from "../onnx/data-type.ts";
+import { elementCount, type TensorValue } from "../onnx/tensor-value.ts";
+import { modelBytes } from "../onnx/write.ts";
+import { RuntimeLoadError, RuntimeRunError } from "../runtime/errors.ts";
+import type { Session } from "../runtime/runtime.ts";
+import type { JobHost } from "./job.ts";
+import type { LayerTable } from "./layer-table.ts";
+import type { Workbench } from "./workbench.ts";
+
+/** Multiply-accumulates that all trials together may take: about as many as the search that follows. */
+const PROBE_MACS = 150e9;
+const MOST_TRIALS_PER_LAYER = 12;
+const MOST_FEEDS = 4;
+/** Bytes of weights that are held and fed beside the model; the changes of larger models are not tried one by one. */
+const MOST_WEIGHT_BYTES = 24 * 2 ** 20;
+const FLOAT_BYTES = 4;
+
+/**
+ * Measures what changes of single layers do to the outputs, so that the choice among them knows which layers bear it. One
+ * session whose weights and biases are inputs serves all trials.
+ */
+export class OutputProbe {
+  /** How often each layer may be tried. */
+  readonly trials: number;
+  readonly #session: Session;
+  readonly #reference: Reference;
+  readonly #constants: Readonly<Record<string, TensorValue>>;
+  /** Inputs of each layer, by its place. */
+  readonly #inputs: ReadonlyMap<number, LayerInputs>;
+  #unchanged = 0;
+
+  private constructor(
+    session: Session,
+    reference: Reference,
+    constants: Readonly<Record<string, TensorValue>>,
+    inputs: ReadonlyMap<number, LayerInputs>,
+    trials: number,
+  ) {
+    this.#session = session;
+    this.#reference = reference;
+    this.#constants = constants;
+    this.#inputs = inputs;
+    this.trials = trials;
+  }
+
+  /** null where the model cannot be probed: it is too large, or an operator wants its weights constant. */
+  static async open(
+    table: LayerTable,
+    bench: Workbench,
+    host: JobHost,
+    macs: number | null,
+  ): Promise<OutputProbe | null> {
+    const found: { index: number; weight: Exposed; bias: Exposed | null }[] = [];
+    let bytes = 0;
+    for (const [index, layer] of table.layers.entries()) {
+      const facts = table.facts[index]!;
+      if (facts.fixed !== null || table.policy.layers.get(facts.name)?.skip) continue;
+      const { weight, node, bias } = siteOf(layer);
+      const { dims, dataType } = facts;
+      bytes += elementCount(dims) * FLOAT_BYTES;
+      found.push({
+        index,
+        weight: { ...weight, dims, dataType },
+        bias:
+          bias === null
+            ? null
+            : { graph: node.graph, name: bias, dims: [facts.bias ?? 0], dataType: DataType.FLOAT },
+      });
+    }
+    if (found.length === 0 || bytes > MOST_WEIGHT_BYTES) return null;
+    const constants: Record<string, TensorValue> = {};
+    const inputs = new Map<number, LayerInputs>();
+    const { model, inputs: names } = probeModel(
+      table.model,
+      found.flatMap(({ weight, bias }) => (bias ? [weight, bias] : [weight])),
+    );
+    let at = 0;
+    for (const { index, weight, bias } of found) {
+      const own = { weight: names[at++]!, bias: bias ? names[at++]! : null };
+      inputs.set(index, own);
+      const read = await table.weight(index);
+      if (read === undefined) return null;
+      constants[own.weight] = {
+        dataType: weight.dataType,
+        dims: weight.dims,
+        data: storedAs(weight.dataType, read.values),
+      };
+      if (own.bias) {
+        constants[own.bias] = {
+          dataType: DataType.FLOAT,
+          dims: bias!.dims,
+          data: (await table.bias(index))!,
+        };
+      }
+    }
+    try {
+      const reference = await bench.reference();
+      const session = await (await host.runtime()).load(await modelBytes(model));
+      const feeds = Math.min(MOST_FEEDS, reference.feeds.length);
+      const runs = PROBE_MACS / Math.max(1, macs ?? 1e9) / feeds;
+      const trials = Math.min(MOST_TRIALS_PER_LAYER, Math.floor(runs / found.length));
+      const probe = new OutputProbe(session, reference, constants, inputs, trials);
+      probe.#unchanged = await probe.#lossWith({});
+      return probe;
+    } catch (error) {
+      if (error instanceof RuntimeLoadError || error instanceof RuntimeRunError) return null;
+      throw error;
+    }
+  }
+
+  /**
+   * The largest 1 − R² of any output with this layer treated, 1 where that is no number; and whether it differs from
+   * that of the model as it is: where it never does, the samples do not use the layer.
+   */
+  async loss(index: number, { effective, bias }: TreatedLayer): Promise<{ loss: number; differs: boolean }> {
+    const inputs = this.#inputs.get(index)!;
+    const weight = this.#constants[inputs.weight]!;
+    const changed: Record<string, TensorValue> = {
+      [inputs.weight]: { ...weight, data: storedAs(weight.dataType, effective) },
+    };
+    if (inputs.bias && bias) changed[inputs.bias] = { ...this.#constants[inputs.bias]!, data: bias };
+    const loss = await this.#lossWith(changed);
+    return { loss: Number.isFinite(loss) ? Math.max(0, loss) : 1, differs: loss !== this.#unchanged };
+  }
+
+  async close(): Promise<void> {
+    await this.#session.release();
+  }
+
+  async #lossWith(changed: Readonly<Record<string, TensorValue>>): Promise<number> {
+    const { feeds, outputs, outputNames } = this.#reference;
+    const accumulator = new FidelityAccumulator(outputNames);
+    for (const [i, feed] of feeds.slice(0, MOST_FEEDS).entries()) {
+      accumulator.add(outputs[i]!, await this.#session.run({ ...feed, ...this.#constants, ...changed }));
+    }
+    return 1 - (leastR2(accumulator.outputs()) ?? 0);
+  }
+}
+
+interface LayerInputs {
+  readonly weight: string;
+  readonly bias: string | null;
+}

@@ -1,0 +1,160 @@
+import type { LayerChoices } from "../compress/allocate/decide.ts";
+import { candidatesToTry, expectedLosses, type Trial } from "../compress/allocate/probe.ts";
+import { treatmentsFor } from "../compress/allocate/treatments.ts";
+import type { LayerResult } from "../compress/layer-result.ts";
+import { LayerTreater, type TreatedLayer } from "../compress/layer-treater.ts";
+import { decodeResult, encodeResult } from "../compress/result-file.ts";
+import { type Candidate, type Decision, UNTOUCHED } from "../compress/treatment.ts";
+import type { CalibrationFacts } from "./calibrate.ts";
+import { type MomentsFacts, readMoments } from "./gather-moments.ts";
+import type { Blobs, CompressionJob, JobHost } from "./job.ts";
+import { type LayerTable, nonzeroOf } from "./layer-table.ts";
+import { OutputProbe } from "./output-probe.ts";
+import { putBytes } from "./put-bytes.ts";
+import type { StepLog } from "./step-log.ts";
+import { lazy, type Workbench } from "./workbench.ts";
+
+interface Context {
+  readonly job: CompressionJob;
+  readonly calibration: CalibrationFacts;
+  readonly moments: MomentsFacts;
+  readonly table: LayerTable;
+  readonly bench: Workbench;
+  readonly host: JobHost;
+  readonly blobs: Blobs;
+  readonly steps: StepLog;
+  /** Of one run of the upload; null where they cannot be counted. */
+  readonly macs: number | null;
+  /** Share of the job's progress at which it begins and ends. */
+  readonly progress: readonly [number, number];
+}
+
+const UNUSED = "the samples never use it, so that the effect of a change cannot be measured";
+const UNREACHED = "it is part of a branch or loop, and whether the samples reach it could not be found out";
+
+/**
+ * Makes everything that may be done to each layer, each result a blob of its own, and measures what some of it does to
+ * the outputs. A durable step a layer.
+ */
+export async function treatLayers(context: Context): Promise<LayerChoices[]> {
+  const { table, host, bench, calibration, steps } = context;
+  const [begin, end] = context.progress;
+  const explicit = table.policy.mode === "explicit";
+  const probe = lazy(() =>
+    calibration.runs && !explicit
+      ? OutputProbe.open(table, bench, host, context.macs)
+      : Promise.resolve(null),
+  );
+  const choices: LayerChoices[] = [];
+  try {
+    for (const index of table.layers.keys()) {
+      const progress = begin + ((end - begin) * index) / table.layers.length;
+      choices.push(
+        await steps.run(`treat ${index + 1} of ${table.layers.length}`, progress, () =>
+          treatLayer(context, index, probe),
+        ),
+      );
+    }
+  } finally {
+    await (await probe())?.close();
+  }
+  return choices;
+}
+
+async function treatLayer(
+  { job, moments, table, host, blobs }: Context,
+  index: number,
+  probe: () => Promise<OutputProbe | null>,
+): Promise<LayerChoices> {
+  const facts = table.facts[index]!;
+  const layer = facts.name;
+  const store = async (candidate: number, { result }: TreatedLayer) => {
+    const bytes = await encodeResult(result);
+    await putBytes(blobs, resultKey(job, index, candidate), bytes);
+  };
+  const weight = await table.weight(index);
+  const treater = new LayerTreater({
+    facts,
+    weight: weight ?? null,
+    nonzero: weight ? null : await nonzeroOf(table.layers[index]!),
+    bias: await table.bias(index),
+    moments: await readMoments(blobs, moments, layer),
+    kernels: await host.kernels(),
+    opset: table.opset,
+    globalRatio: (await table.globalRatios()).get(layer) ?? null,
+  });
+  const untouched = treater.treat(UNTOUCHED);
+  await store(0, untouched);
+  const only = (candidates: readonly Candidate[], reason: string | null): LayerChoices => ({
+    layer,
+    candidates,
+    influence: null,
+    losses: null,
+    reason,
+  });
+  const { treatments, reason } = treatmentsFor(treater, table.policy, layer);
+  if (table.policy.mode === "explicit") {
+    const [treatment] = treatments;
+    if (!treatment) return only([untouched.candidate], reason);
+    const treated = treater.treat(treatment);
+    await store(1, treated);
+    return only([untouched.candidate, treated.candidate], reason);
+  }
+  const measured = await probe();
+  if (measured === null && table.conditional(index)) {
+    return only([untouched.candidate], UNREACHED);
+  }
+  const paying = treatments
+    .map((treatment) => treater.treat(treatment))
+    .filter((treated) => pays(treated.candidate, untouched.candidate));
+  const treated = [untouched, ...undominated(paying)];
+  for (const [candidate, one] of treated.entries()) if (candidate > 0) await store(candidate, one);
+  const candidates = treated.map((one) => one.candidate);
+  if (measured === null || candidates.length === 1) return only(candidates, reason);
+  const tried = candidatesToTry(candidates, measured.trials);
+  const trials: Trial[] = [];
+  let used = tried.length === 0;
+  for (const candidate of tried) {
+    const { loss, differs } = await measured.loss(index, treated[candidate]!);
+    used ||= differs;
+    trials.push({ candidate, loss });
+  }
+  if (!used) return only([untouched.candidate], UNUSED);
+  const losses = trials.length === 0 ? null : expectedLosses(candidates, trials);
+  return { ...only(candidates, reason), losses };
+}
+
+/** Where the result of a layer's candidate lies. */
+export function resultKey(job: CompressionJob, layer: number, candidate: number): string {
+  return `${job.prefix}layers/${layer}/${candidate}`;
+}
+
+/** Smaller, and not slower by the cost model. */
+function pays(candidate: Candidate, untouched: Candidate): boolean {
+  return candidate.bytes < untouched.bytes && (candidate.time ?? 0) <= (untouched.time ?? 0);
+}
+
+/** Those for which no other is at least as good in bytes, time and error. */
+function undominated(treated: readonly TreatedLayer[]): TreatedLayer[] {
+  const costs = treated.map(({ candidate: { bytes, time, error } }) => [bytes, time ?? 0, error] as const);
+  return treated.filter((_, i) => {
+    const a = costs[i]!;
+    return !costs.some(
+      (b, j) =>
+        j !== i && b.every((cost, k) => cost <= a[k]!) && (j < i || b.some((cost, k) => cost < a[k]!)),
+    );
+  });
+}
+
+/** The stored results of the decisions; tensors stay where they are until they are written. */
+export async function readResults(
+  job: CompressionJob,
+  blobs: Blobs,
+  decisions: readonly Decision[],
+): Promise<LayerResult[]> {
+  const results: LayerResult[] = [];
+  for (const [layer, { candidate }] of decisions.entries()) {
+    results.push(await decodeResult(await blobs.open(resultKey(job, layer, candidate))));
+  }
+  return results;
+}

@@ -1,0 +1,53 @@
+import type { SharingForm } from "../../src/compress/treatment.ts";
+import { rightSvd, tailEnergy } from "../../src/kernels/reference/svd.ts";
+
+/**
+ * PENNI (ICML 2020, §3.1), data-free: the kernels of `size` weights each, as rows, projected onto the first `bases` right
+ * singular vectors of all of them.
+ */
+export function penni(
+  weight: Float32Array,
+  size: number,
+  bases: number,
+): { dense: Float32Array /** ‖W − Ŵ‖²/‖W‖². */; lost: number } {
+  const rows = weight.length / size;
+  const { singular, right } = rightSvd(rows, size, (r, c) => weight[r * size + c]!);
+  const dense = new Float32Array(weight.length);
+  for (let r = 0; r < rows; r++) {
+    for (let b = 0; b < bases; b++) {
+      let coefficient = 0;
+      for (let c = 0; c < size; c++) coefficient += weight[r * size + c]! * right[c * size + b]!;
+      for (let c = 0; c < size; c++) dense[r * size + c]! += coefficient * right[c * size + b]!;
+    }
+  }
+  return { dense, lost: tailEnergy(singular)[bases]! };
+}
+
+interface Sizes {
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly kernel: number;
+  readonly bases: number;
+}
+
+/** Ŵ[o,i,:] = Σ_b C[o,i,b]·B_b as outputs × inputs × kernel, from the two weights of a chain. */
+export function reconstructed(
+  basis: Float32Array,
+  coefficients: Float32Array,
+  { inputs, outputs, kernel, bases }: Sizes,
+  order: SharingForm,
+): Float32Array {
+  return Float32Array.from({ length: outputs * inputs * kernel }, (_, at) => {
+    const [o, i, j] = [
+      Math.floor(at / (inputs * kernel)),
+      Math.floor(at / kernel) % inputs,
+      at % kernel,
+    ] as const;
+    let sum = 0;
+    for (let b = 0; b < bases; b++) {
+      const place = order === "basis_first" ? (o * inputs + i) * bases + b : (o * bases + b) * inputs + i;
+      sum += coefficients[place]! * basis[b * kernel + j]!;
+    }
+    return sum;
+  });
+}
