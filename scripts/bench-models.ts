@@ -10,11 +10,22 @@ import { markdownTable, writeSection } from "./benchmarks-file.ts";
  * natural inputs, measured on others: fidelity, and accuracy over the 10,000 test digits where there are labels.
  * Writes its table into BENCHMARKS.md. `npm run bench:models -- lenet-5 gru-mnist` measures only those and prints.
  */
-const RECIPES: readonly (readonly [string, object])[] = [
-  ["lossless", { methods: [] }],
-  ["default", {}],
-  ["50% sparse", { sparsity: { ratio: 0.5 } }],
-  ["5 bases", { kernel_sharing: { bases: 5 } }],
+const RECIPES: readonly (readonly [string, object, "calibrated" | "data-free"])[] = [
+  ["lossless", { methods: [] }, "calibrated"],
+  ["default", {}, "calibrated"],
+  ["default, no samples", {}, "data-free"],
+  ["50% magnitude", { sparsity: { ratio: 0.5, solver: "magnitude" } }, "data-free"],
+  ["50% OBS", { sparsity: { ratio: 0.5, solver: "obs" } }, "calibrated"],
+  ["2:4 OBS", { sparsity: { pattern: "2:4", solver: "obs" } }, "calibrated"],
+  ["80% OBS", { sparsity: { ratio: 0.8, solver: "obs" } }, "calibrated"],
+  ["80% ADMM", { sparsity: { ratio: 0.8, solver: "admm" } }, "calibrated"],
+  ["5 bases, PENNI", { kernel_sharing: { bases: 5 } }, "data-free"],
+  ["5 bases", { kernel_sharing: { bases: 5 } }, "calibrated"],
+  ["low rank 95%, plain SVD", { low_rank: { energy: 0.95 } }, "data-free"],
+  ["low rank 95%", { low_rank: { energy: 0.95 } }, "calibrated"],
+  ["int8, to nearest", { quantization: { weights: "int8" } }, "data-free"],
+  ["int8", { quantization: { weights: "int8" } }, "calibrated"],
+  ["int4 folded", { quantization: { weights: "int4", storage: "folded" } }, "calibrated"],
 ];
 const HOUR = 3_600_000;
 
@@ -23,8 +34,9 @@ const run = promisify(execFile);
 const rows: string[][] = [];
 for (const model of realModels) {
   if (model.missing || (chosen.length > 0 && !chosen.includes(model.name))) continue;
-  for (const [label, recipe] of RECIPES) {
-    const args = [join(import.meta.dirname, "bench-models/one.ts"), model.name, JSON.stringify(recipe)];
+  for (const [label, recipe, samples] of RECIPES) {
+    const one = join(import.meta.dirname, "bench-models/one.ts");
+    const args = [one, model.name, JSON.stringify(recipe), samples];
     const { stdout } = await run(process.execPath, args, { timeout: HOUR, maxBuffer: 2 ** 26 });
     rows.push([model.name, label, ...cells(JSON.parse(stdout) as Row)]);
     console.error(rows.at(-1)!.join(" | "));
@@ -40,6 +52,7 @@ const table = markdownTable(
     "non-zero",
     "MACs",
     "latency",
+    "in -node",
     "R²",
     "accuracy",
     "s",
@@ -53,8 +66,8 @@ else {
     "models",
     `## Models
 
-Written by \`npm run bench:models\`. Size, gzip size, non-zero weights, MACs and latency (onnxruntime-web, one thread, medians of
-interleaved runs) are the artifact's over the upload's. R² is the least of any output on natural inputs that calibration did not see;
+Written by \`npm run bench:models\`. Size, gzip size, non-zero weights, MACs and latency (onnxruntime-web and -node, one thread, medians of
+interleaved runs) are the artifact's over the upload's. Recipes that say so had no samples: magnitude, PENNI, plain SVD and rounding to nearest are the baselines. R² is the least of any output on natural inputs that calibration did not see;
 accuracy is top-1 over the 10,000 MNIST test digits, upload → artifact, calibrated on 256 training digits. Seconds and peak resident
 memory are those of the whole compression. Every artifact was loaded by onnxruntime-web and onnxruntime-node.
 
@@ -72,6 +85,7 @@ function cells(row: Row): string[] {
     ratio(row.nonzero),
     ratio(row.macs),
     ratio(row.latency),
+    ratio(row.nodeLatency),
     row.r2 === null ? "–" : row.r2.toFixed(4),
     row.accuracy ? row.accuracy.map((share) => `${(100 * share).toFixed(2)}%`).join(" → ") : "–",
     row.seconds.toFixed(1),

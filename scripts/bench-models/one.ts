@@ -31,9 +31,10 @@ export interface Row {
   readonly warnings: readonly string[];
 }
 
-/** Natural samples, and as many others to measure on. */
-const SAMPLES = 4;
+/** Natural samples, and as many others to measure on; fewer where there are not so many. */
+const SAMPLES = 16;
 const TRAIN_DIGITS = 256;
+const TRAIN_FEED = 8;
 const TEST_DIGITS = 10_000;
 const BATCH = 500;
 
@@ -127,11 +128,15 @@ async function sets({
   samples: natural,
 }: RealModel): Promise<{ calibration: Uint8Array; unseen: Uint8Array }> {
   if (labelled) {
-    const train = await labelled.train(0, TRAIN_DIGITS);
+    const parts = Array.from({ length: TRAIN_DIGITS / TRAIN_FEED }, (_, i) => i * TRAIN_FEED);
+    const train = await Promise.all(parts.map((start) => labelled.train(start, TRAIN_FEED)));
     const starts = Array.from({ length: TEST_DIGITS / BATCH }, (_, i) => i * BATCH);
     const test = await Promise.all(starts.map((start) => labelled.test(start, BATCH)));
     return {
-      calibration: sampleFile([train.feeds], [train.labels]),
+      calibration: sampleFile(
+        train.map((set) => set.feeds),
+        train.map((set) => set.labels),
+      ),
       unseen: sampleFile(
         test.map((set) => set.feeds),
         test.map((set) => set.labels),
