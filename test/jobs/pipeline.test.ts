@@ -1,43 +1,9 @@
-import { afterEach, describe, expect, test } from "vitest";
-import type { Recipe } from "../../schemas/recipe.ts";
-import { Report } from "../../schemas/report.ts";
-import { LocalHost } from "../../src/cli/local-host.ts";
-import { runCompression } from "../../src/jobs/pipeline.ts";
+import { describe, expect, test } from "vitest";
 import { DataType } from "../../src/onnx/data-type.ts";
-import { bytesSource } from "../../src/onnx/source.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import type { Feeds } from "../../src/runtime/runtime.ts";
 import { realModel } from "../models/registry.ts";
-
-const hosts: LocalHost[] = [];
-afterEach(async () => {
-  for (const host of hosts.splice(0)) await host.dispose();
-});
-
-async function compress(model: Uint8Array, recipe: Recipe) {
-  const host = await LocalHost.create(() => {});
-  hosts.push(host);
-  host.blobs.mount("model", bytesSource(model));
-  const { artifact, report } = await runCompression(
-    {
-      prefix: "job/",
-      model: { key: "model", external: {} },
-      recipe,
-      calibration: null,
-      mix: null,
-      plan: {},
-    },
-    host,
-  );
-  const read = async (key: string) => {
-    const source = await host.blobs.open(key);
-    return source.read(0, source.size);
-  };
-  return {
-    artifact: await read(artifact.key),
-    report: Report.parse(JSON.parse(new TextDecoder().decode(await read(report.key)))),
-  };
-}
+import { compressed } from "./compressed.ts";
 
 /** Half a second of a voice-like tone at 8 kHz, in the windows of that branch of the model. */
 function narrowband(window: number): Feeds {
@@ -60,7 +26,7 @@ function narrowband(window: number): Feeds {
 describe("the automatic recipe", () => {
   test("leaves the branch that its samples never reach as it was, to 1e-4", async () => {
     const upload = await realModel("voice-activity").bytes();
-    const { artifact, report } = await compress(upload, {});
+    const { artifact, report } = await compressed(upload, {});
     expect(artifact.byteLength).toBeLessThan(upload.byteLength);
     expect(report.layers.some(({ method }) => method !== "none")).toBe(true);
     expect(report.layers.some(({ reason }) => reason?.includes("never use it"))).toBe(true);
@@ -79,7 +45,7 @@ describe("the automatic recipe", () => {
   });
 
   test("keeps R² ≥ 0.99 on every output, measured on the artifact", async () => {
-    const { report } = await compress(await realModel("keyword-head").bytes(), {});
+    const { report } = await compressed(await realModel("keyword-head").bytes(), {});
     expect(report.fidelity!.min_r2).toBeGreaterThanOrEqual(0.99);
     expect(report.bytes.compressed).toBeLessThanOrEqual(report.bytes.original);
   });
