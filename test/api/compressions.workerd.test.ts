@@ -93,7 +93,7 @@ describe("a compression", () => {
 
 describe("a compression that cannot succeed", () => {
   test.each([
-    ["recipe_unsupported", { methods: ["quantization"] }],
+    ["recipe_unsupported", { tune: { steps: 5 } }],
     ["recipe_unknown_layer", { layers: { "no such layer": { skip: true } } }],
     ["target_unreachable", { target: { max_bytes: 1 } }],
   ])("fails with %s and leaves nothing behind", async (code, recipe) => {
