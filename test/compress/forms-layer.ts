@@ -1,15 +1,20 @@
 import { type ChainStep, chainOf, storedDims } from "../../src/compress/forms/chain.ts";
-import { targetOf } from "../../src/compress/forms/form.ts";
+import { type Form, targetOf } from "../../src/compress/forms/form.ts";
 import type { FormLayer, FormSolution } from "../../src/compress/forms/solution.ts";
 import { withChain } from "../../src/compress/forms/with-chain.ts";
 import type { InputMoments } from "../../src/compress/input-moments.ts";
+import { prepareKernelSharing } from "../../src/compress/kernel-sharing/calibrated.ts";
 import { fromMatrices, layoutOf, toMatrices } from "../../src/compress/layer-matrix.ts";
-import { freshNames } from "../../src/onnx/edit.ts";
+import { prepareLowRank } from "../../src/compress/low-rank/low-rank.ts";
+import { prepareSpatial } from "../../src/compress/low-rank/spatial.ts";
+import { prepareTucker } from "../../src/compress/low-rank/tucker.ts";
+import { referenceKernels as kernels } from "../../src/kernels/reference/kernels.ts";
+import { freshNames, type NewAttribute } from "../../src/onnx/edit.ts";
 import { type Layer, listLayers } from "../../src/onnx/layers.ts";
 import type { Model } from "../../src/onnx/model.ts";
 import { inferShapes } from "../../src/onnx/shapes/infer.ts";
 import { readTensor } from "../../src/onnx/tensor.ts";
-import { floats, floatTensor } from "./tiny.ts";
+import { floats, floatTensor, graphOf, modelOf, node, value } from "./tiny.ts";
 
 /** A layer of a model with its numbers and moments of its input. */
 export interface FoundLayer extends FormLayer {
@@ -61,6 +66,44 @@ export function momentsOf(x: Float32Array, count: number, n: number): InputMomen
   }
   const diagonal = Float32Array.from({ length: n }, (_, i) => gram[i * n + i]!);
   return { n, count, gram: Float32Array.from(gram), diagonal, mean: Float32Array.from(mean) };
+}
+
+/** A model of one node "y" with a weight "w" on either side. */
+export function layerModel(
+  op: string,
+  inputs: readonly [data: readonly number[], weight: readonly number[], bias: readonly number[] | null],
+  attributes: Readonly<Record<string, NewAttribute>>,
+  left = false,
+): Model {
+  const [data, weight, bias] = inputs;
+  const names = left ? ["w", "x"] : ["x", "w"];
+  return modelOf(
+    graphOf({
+      nodes: [node(op, bias ? [...names, "b"] : names, ["y"], attributes)],
+      initializers: [
+        floatTensor("w", weight, floats(weight)),
+        ...(bias ? [floatTensor("b", bias, floats(bias, 3))] : []),
+      ],
+      inputs: [value("x", data)],
+      outputs: [{ name: "y" }],
+    }),
+  );
+}
+
+/** The layer's solution of that form, as its solver gives it. */
+export function solved(layer: FoundLayer, form: Form): FormSolution {
+  switch (form.kind) {
+    case "kernel_sharing":
+      return prepareKernelSharing([layer], kernels).at(form.bases, form.order)[0]!;
+    case "low_rank":
+      return prepareLowRank(layer, kernels).at(form.rank);
+    case "spatial":
+      return prepareSpatial(layer, form.axis, kernels).at(form.rank);
+    case "tucker":
+      return prepareTucker(layer, kernels).at(form.inputRank, form.outputRank);
+    case "dense":
+      return { form, weights: [{ role: "weight", values: layer.matrices }], dense: layer.matrices, error: 0 };
+  }
 }
 
 /** The model with the solution's chain in the layer's place. */

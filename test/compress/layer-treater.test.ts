@@ -34,7 +34,7 @@ import {
   withEffective,
   zeros,
 } from "./one-layer.ts";
-import { type Feed, floats, int, runBoth, runWeb } from "./tiny.ts";
+import { type Feed, floats, int, largestRelative, runBoth, runWeb } from "./tiny.ts";
 
 let kernels: Kernels;
 beforeAll(async () => {
@@ -57,14 +57,6 @@ async function prepared(
   return { model, layer, treater: await treaterOf(layer, kernels, moments, options.opset ?? OPSET) };
 }
 
-/** Largest difference over the largest output. */
-function relative(expected: readonly number[], found: readonly number[]): number {
-  expect(found.length).toBe(expected.length);
-  expect(found.every(Number.isFinite)).toBe(true);
-  const most = expected.reduce((max, one) => Math.max(max, Math.abs(one)), 1e-6);
-  return expected.reduce((max, one, i) => Math.max(max, Math.abs(one - found[i]!)), 0) / most;
-}
-
 interface Comparison {
   readonly feeds: Readonly<Record<string, Feed>>;
   readonly bound?: number;
@@ -84,10 +76,12 @@ async function compared(
   const which = JSON.stringify(treated.candidate.treatment);
   if (both) {
     const [expected, found] = [await runBoth(reference, feeds), await runBoth(edited, feeds)];
-    expect(relative(expected.web, found.web), which).toBeLessThan(bound);
-    expect(relative(expected.node, found.node), which).toBeLessThan(bound);
+    expect(largestRelative(expected.web, found.web), which).toBeLessThan(bound);
+    expect(largestRelative(expected.node, found.node), which).toBeLessThan(bound);
   } else {
-    expect(relative(await runWeb(reference, feeds), await runWeb(edited, feeds)), which).toBeLessThan(bound);
+    expect(largestRelative(await runWeb(reference, feeds), await runWeb(edited, feeds)), which).toBeLessThan(
+      bound,
+    );
   }
   return edited;
 }

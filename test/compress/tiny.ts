@@ -119,3 +119,9 @@ export function largestDifference(a: readonly number[], b: readonly number[]): n
   if (a.length !== b.length || a.length === 0) return Number.NaN;
   return a.reduce((most, one, i) => Math.max(most, Math.abs(one - b[i]!)), 0);
 }
+
+/** Largest difference over the largest of what is expected. */
+export function largestRelative(expected: readonly number[], found: readonly number[]): number {
+  const most = expected.reduce((max, one) => Math.max(max, Math.abs(one)), 1e-6);
+  return largestDifference(expected, found) / most;
+}

@@ -1,19 +1,19 @@
 import type { Kernels } from "../../kernels/kernels.ts";
 import type { InputMoments } from "../input-moments.ts";
 import { prepareKernelSharing } from "../kernel-sharing/calibrated.ts";
-import { type MatrixLayout, toMatrices } from "../layer-matrix.ts";
+import { toMatrices } from "../layer-matrix.ts";
 import type { ResultWeight } from "../layer-result.ts";
-import { expanded, type Kronecker } from "../low-rank/kronecker.ts";
+import { expanded } from "../low-rank/kronecker.ts";
 import { prepareLowRank } from "../low-rank/low-rank.ts";
-import { reducedMoments } from "../low-rank/reduced-moments.ts";
-import { axisFirst, columnsBack, momentsIn, prepareSpatial } from "../low-rank/spatial.ts";
+import { axisFirst, columnsBack, prepareSpatial } from "../low-rank/spatial.ts";
 import { prepareTucker } from "../low-rank/tucker.ts";
 import { MatrixTreater } from "../matrix-treater.ts";
 import type { ChainForm, StorageTreatment, Treatment } from "../treatment.ts";
 import { countNonzero } from "../weight.ts";
-import { chainOf, storedDims, type WeightRole } from "./chain.ts";
-import { type Form, kernelElements } from "./form.ts";
-import { type FormLayer, type FormSolution, joined, matrixAt } from "./solution.ts";
+import type { Form } from "./form.ts";
+import { type FormLayer, type FormSolution, joined } from "./solution.ts";
+import { factorAt, type Stage, stagesOf } from "./stages.ts";
+import { madeInTurn } from "./step-moments.ts";
 
 /** The factors of a layer as they are stored, and what they multiply to. */
 export interface StoredFactors {
@@ -78,55 +78,26 @@ export class FactoredLayer {
   store(solution: FormSolution, treatment: Treatment, dataType: number, opset: number): StoredFactors {
     const stages = stagesOf(solution.form, this.#layer);
     const values = new Map(solution.weights.map((weight) => [weight.role, weight.values]));
-    let seen = this.#seenBy(solution.form);
     const weights: ResultWeight[] = [];
-    const factors: Float32Array[] = [];
-    for (const [at, stage] of stages.entries()) {
-      const { role, dims, layout } = stage;
-      const last = at === stages.length - 1;
+    const store = ({ role, dims, layout }: Stage, moments: readonly (InputMoments | null)[]) => {
+      const last = role === stages.at(-1)!.role;
       const size = layout.count * layout.rows * layout.columns;
+      const matrices = toMatrices(layout, values.get(role)!.subarray(0, size));
       const made = new MatrixTreater(
-        {
-          dims,
-          dataType,
-          layout,
-          matrices: toMatrices(layout, values.get(role)!.subarray(0, size)),
-          moments: stage.sees ? seen : seen.map(() => null),
-          positions: 1,
-        },
+        { dims, dataType, layout, matrices, moments, positions: 1 },
         this.#kernels,
         opset,
       ).treat(last ? treatment.sparsity : null, last ? treatment.storage : finer(treatment.storage));
       weights.push({ role, stored: made.stored });
-      factors.push(made.matrices);
-      if (!last) seen = this.#reduced(seen, stage, made.matrices);
-    }
+      return made.matrices;
+    };
+    const factors = madeInTurn(solution.form, this.#layer, store, this.#kernels);
     return {
       weights,
       matrices: this.#product(solution.form, stages, factors),
       parameters: factors.reduce((sum, factor) => sum + factor.length, 0),
       nonzero: factors.reduce((sum, factor) => sum + countNonzero(factor), 0),
     };
-  }
-
-  /** The layer's moments in the order of features that the form's factors have. */
-  #seenBy(form: Form): readonly (InputMoments | null)[] {
-    const { moments, target, layout } = this.#layer;
-    if (form.kind !== "spatial") return moments;
-    const order = axisFirst(layout.columns, target.dims.slice(2), form.axis);
-    return moments.map((one) => one && momentsIn(order, one));
-  }
-
-  #reduced(
-    seen: readonly (InputMoments | null)[],
-    { kronecker, layout }: Stage,
-    factor: Float32Array,
-  ): (InputMoments | null)[] {
-    return seen.map((one, index) => {
-      if (one === null || kronecker === null) return null;
-      const each = layout.count === 1 ? factor : matrixAt(layout, factor, index);
-      return reducedMoments(one, kronecker, each, layout.rows, this.#kernels);
-    });
   }
 
   /** What the stored factors multiply to. */
@@ -139,112 +110,13 @@ export class FactoredLayer {
       let product = form.kind === "kernel_sharing" ? coefficientRows(form, own, rows) : own;
       for (let at = stages.length - 2; at >= 0; at--) {
         const { kronecker, layout: stacked } = stages[at]!;
-        const factor = stacked.count === 1 ? factors[at]! : matrixAt(stacked, factors[at]!, index);
+        const factor = factorAt(stacked, factors[at]!, index);
         product = expanded(kronecker!, factor, stacked.rows, product, rows, this.#kernels);
       }
       if (form.kind !== "spatial") return product;
       return columnsBack(axisFirst(layout.columns, target.dims.slice(2), form.axis), product, rows);
     });
     return joined(products);
-  }
-}
-
-/** One factor, from the input on. */
-interface Stage {
-  readonly role: WeightRole;
-  /** As it is stored. */
-  readonly dims: readonly number[];
-  readonly layout: MatrixLayout;
-  /** Its columns are what the moments at hand are of. */
-  readonly sees: boolean;
-  /** How it acts on the layer's features (see Kronecker); null for the last. */
-  readonly kronecker: Kronecker | null;
-}
-
-function stagesOf(form: Form, { target, layout }: FormLayer): Stage[] {
-  const { count, rows, columns } = layout;
-  const { geometry } = target;
-  const dimsOf = new Map(
-    chainOf(form, target).flatMap(({ weight }) =>
-      weight ? [[weight.role, storedDims(weight)] as const] : [],
-    ),
-  );
-  const stage = (
-    role: WeightRole,
-    matrices: Omit<MatrixLayout, "transposed">,
-    kronecker: Kronecker | null,
-    sees: boolean,
-    transposed = false,
-  ): Stage => ({
-    role,
-    dims: dimsOf.get(role)!,
-    layout: { ...matrices, transposed },
-    sees,
-    kronecker,
-  });
-  switch (form.kind) {
-    case "dense":
-      return [];
-    case "low_rank": {
-      const { rank } = form;
-      const product = geometry.kind === "matrix" && !geometry.left;
-      const shared = geometry.kind === "recurrent";
-      const all = { blocks: 1, columns, inner: 1 };
-      const flipped = product || (geometry.kind === "convolution" && geometry.transposed);
-      return [
-        stage("right", { count: shared ? 1 : count, rows: rank, columns }, all, true, product || shared),
-        stage("left", { count, rows, columns: rank }, null, true, flipped),
-      ];
-    }
-    case "kernel_sharing": {
-      const { bases, order } = form;
-      const size = kernelElements(target);
-      const inputs = columns / size;
-      const within = { blocks: inputs, columns: size, inner: 1 };
-      return [
-        stage("basis", { count: 1, rows: bases, columns: size }, within, false),
-        order === "basis_first"
-          ? stage("coefficients", { count, rows, columns: inputs * bases }, null, true)
-          : stage("coefficients", { count, rows: rows * bases, columns: inputs }, null, false),
-      ];
-    }
-    case "spatial": {
-      const along = target.dims[2 + form.axis]!;
-      const across = kernelElements(target) / along;
-      const first = columns / across;
-      return [
-        stage(
-          "right",
-          { count, rows: form.rank, columns: first },
-          { blocks: 1, columns: first, inner: across },
-          false,
-        ),
-        stage("left", { count, rows, columns: form.rank * across }, null, true),
-      ];
-    }
-    case "tucker": {
-      const size = kernelElements(target);
-      const { inputRank, outputRank } = form;
-      const inputs = columns / size;
-      const right = stage(
-        "right",
-        { count, rows: inputRank, columns: inputs },
-        { blocks: 1, columns: inputs, inner: size },
-        false,
-      );
-      const within = inputRank * size;
-      if (outputRank === null) return [right, stage("core", { count, rows, columns: within }, null, true)];
-      return [
-        right,
-        stage(
-          "core",
-          { count, rows: outputRank, columns: within },
-          { blocks: 1, columns: within, inner: 1 },
-          true,
-        ),
-        stage("left", { count, rows, columns: outputRank }, null, true),
-      ];
-    }
   }
 }
 

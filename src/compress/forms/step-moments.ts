@@ -1,83 +1,61 @@
 import type { Kernels } from "../../kernels/kernels.ts";
 import type { InputMoments } from "../input-moments.ts";
-import type { Kronecker } from "../low-rank/kronecker.ts";
-import { transposed } from "../low-rank/metric.ts";
 import { innerMoments, reducedMoments } from "../low-rank/reduced-moments.ts";
 import { axisFirst, momentsIn } from "../low-rank/spatial.ts";
-import type { WeightRole } from "./chain.ts";
-import { kernelElements } from "./form.ts";
-import type { FormLayer, FormSolution } from "./solution.ts";
+import type { Form } from "./form.ts";
+import type { FormLayer } from "./solution.ts";
+import { factorAt, type Stage, stagesOf } from "./stages.ts";
 
-/** Moments of what a step's weight multiplies, one a matrix of that weight (layer-matrix.ts); null where unknown. */
-export type StepMoments = { readonly [role in WeightRole]?: readonly (InputMoments | null)[] };
+type Moments = readonly (InputMoments | null)[];
 
 /**
- * What each weight of a solution sees when the layer sees its moments, so that factors are pruned and quantised like
- * any weight. Padding aside, a 1×1 step in front sees the layer's input channels, and the steps behind it what it makes
- * of them. A shared basis has none: it multiplies each channel alone.
+ * Makes the factors of a form from the input on, each with the moments of what it multiplies behind those already made,
+ * so that factors are pruned and quantised like any weight. Exact for every step behind the first, padding aside; a step
+ * that works at each position of the kernel alone sees the mean over them.
+ *
+ * @param make gives a factor as it will be used, count × rows × columns of the stage's layout; its moments are one a
+ *   matrix, null where nothing is known
  */
-export function stepMoments(
+export function madeInTurn(
+  form: Form,
   layer: FormLayer,
-  { form, weights }: FormSolution,
+  make: (stage: Stage, moments: Moments) => Float32Array,
   kernels: Kernels,
-): StepMoments {
-  const { target, layout, moments } = layer;
-  const { count, columns } = layout;
-  const kernel = kernelElements(target);
-  const valuesOf = (role: WeightRole) => weights.find((one) => one.role === role)!.values;
-  /** Part `index` of a weight that has one for each matrix. */
-  const partOf = (role: WeightRole, index: number) => {
-    const values = valuesOf(role);
-    const size = values.length / count;
-    return values.subarray(index * size, (index + 1) * size);
-  };
-  const seen = (change: (one: InputMoments, index: number) => InputMoments) =>
-    moments.map((one, index) => one && change(one, index));
-  const behind = (one: InputMoments, kronecker: Kronecker, first: Float32Array, rank: number) =>
-    reducedMoments(one, kronecker, first, rank, kernels);
-  switch (form.kind) {
-    case "dense":
-      return { weight: moments };
-    case "low_rank": {
-      const { geometry } = target;
-      const whole = { blocks: 1, columns, inner: 1 };
-      const { rank } = form;
-      if (geometry.kind === "recurrent") {
-        const right = transposed(valuesOf("right"), columns, rank);
-        return { right: moments.slice(0, 1), left: seen((one) => behind(one, whole, right, rank)) };
-      }
-      const lies = geometry.kind === "matrix" && !geometry.left;
-      const rightOf = (index: number) =>
-        lies ? transposed(partOf("right", index), columns, rank) : partOf("right", index);
-      return { right: moments, left: seen((one, index) => behind(one, whole, rightOf(index), rank)) };
-    }
-    case "spatial": {
-      const inner = kernel / target.dims[2 + form.axis]!;
-      const kronecker = { blocks: 1, columns: columns / inner, inner };
-      const order = axisFirst(columns, target.dims.slice(2), form.axis);
-      return {
-        right: seen((one) => innerMoments(momentsIn(order, one), inner)),
-        left: seen((one, i) => behind(momentsIn(order, one), kronecker, partOf("right", i), form.rank)),
-      };
-    }
-    case "tucker": {
-      const { inputRank, outputRank } = form;
-      const kronecker = { blocks: 1, columns: columns / kernel, inner: kernel };
-      const right = seen((one) => innerMoments(one, kernel));
-      const core = seen((one, i) => behind(one, kronecker, partOf("right", i), inputRank));
-      if (outputRank === null) return { right, core };
-      const whole = { blocks: 1, columns: inputRank * kernel, inner: 1 };
-      return {
-        right,
-        core,
-        left: core.map((one, i) => one && behind(one, whole, partOf("core", i), outputRank)),
-      };
-    }
-    case "kernel_sharing": {
-      if (form.order === "coefficients_first")
-        return { coefficients: seen((one) => innerMoments(one, kernel)) };
-      const kronecker = { blocks: columns / kernel, columns: kernel, inner: 1 };
-      return { coefficients: seen((one) => behind(one, kronecker, valuesOf("basis"), form.bases)) };
-    }
+): Float32Array[] {
+  const stages = stagesOf(form, layer);
+  const input = inputMoments(form, layer);
+  const factors: Float32Array[] = [];
+  let before = input;
+  for (const [at, stage] of stages.entries()) {
+    const factor = make(stage, seenBy(stage, stage.sees === "input" ? input : before));
+    factors.push(factor);
+    if (stages[at + 1]?.sees === "before") before = behind(stage, before, factor, kernels);
   }
+  return factors;
+}
+
+/** The layer's moments in the order of features that the form's factors have. */
+function inputMoments(form: Form, { moments, target, layout }: FormLayer): Moments {
+  if (form.kind !== "spatial") return moments;
+  const order = axisFirst(layout.columns, target.dims.slice(2), form.axis);
+  return moments.map((one) => one && momentsIn(order, one));
+}
+
+function seenBy({ sees, layout }: Stage, features: Moments): Moments {
+  return features.map((one) => {
+    if (one === null || sees === null) return null;
+    return one.n === layout.columns ? one : innerMoments(one, one.n / layout.columns);
+  });
+}
+
+function behind(
+  { kronecker, layout }: Stage,
+  features: Moments,
+  factor: Float32Array,
+  kernels: Kernels,
+): Moments {
+  return features.map(
+    (one, index) =>
+      one && reducedMoments(one, kronecker!, factorAt(layout, factor, index), layout.rows, kernels),
+  );
 }
