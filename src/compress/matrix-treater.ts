@@ -96,12 +96,11 @@ export class MatrixTreater {
       levels: storage.levels,
       spacing: folded && storage.levels <= MOST_PALETTE_LEVELS ? "palette" : "uniform",
       group: group === columns ? null : group,
-      columnGroup: null,
       solver: rows * columns * columns > DESCENT_WORK ? "gptq" : "descent",
       keepZeros,
       halfScales: folded && (count * rows * columns) / group > FEW_SCALES,
     };
-    const { coded } = quantizeWeight(
+    const coded = quantizeWeight(
       { dims, dataType, values: fromMatrices(layout, matrices) },
       layout,
       Array.from({ length: count }, (_, index) => this.#objective(index)),
@@ -139,7 +138,7 @@ export class MatrixTreater {
     const { layout, moments } = this.#weight;
     let objective = this.#objectives.get(index);
     if (!objective) {
-      objective = objectiveOf(layout.columns, moments[index] ?? null, false, this.#kernels);
+      objective = objectiveOf(layout.columns, moments[index] ?? null, this.#kernels);
       this.#objectives.set(index, objective);
     }
     return objective;

@@ -1,9 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type InputMoments, layerError, quadratic } from "../../src/compress/input-moments.ts";
+import { type InputMoments, layerError } from "../../src/compress/input-moments.ts";
 import { fromMatrices, layoutOf, toMatrices } from "../../src/compress/layer-matrix.ts";
 import { readWeight } from "../../src/compress/layer-of-model.ts";
-import { errorAfterShift } from "../../src/compress/quantization/error-after-shift.ts";
 import { gptqCodes } from "../../src/compress/quantization/gptq.ts";
 import { type Grid, gridValues } from "../../src/compress/quantization/grid.ts";
 import {
@@ -43,7 +42,6 @@ const REQUEST: QuantizeRequest = {
   levels: 15,
   spacing: "uniform",
   group: null,
-  columnGroup: null,
   solver: "descent",
   keepZeros: false,
   halfScales: false,
@@ -77,7 +75,7 @@ function momentsOf(n: number, seed: number, dead = 0, count = 4 * n): InputMomen
 }
 
 const error = (w: Float32Array, request: Partial<QuantizeRequest>, moments: InputMoments, rows: number) => {
-  const objective = objectiveOf(moments.n, moments, false, kernels);
+  const objective = objectiveOf(moments.n, moments, kernels);
   const { values } = quantizeMatrix(w, rows, moments.n, objective, { ...REQUEST, ...request }, kernels);
   return layerError(w, values, rows, moments.n, moments);
 };
@@ -147,9 +145,9 @@ describe("GPTQ", () => {
         [16, 130, 4],
       ] as const) {
         const w = floats([rows, n], seed);
-        const objective = objectiveOf(n, momentsOf(n, seed), false, kernels);
+        const objective = objectiveOf(n, momentsOf(n, seed), kernels);
         const scales = Float32Array.from({ length: rows }, (_, r) => (0.5 + r / 50) / top);
-        const grid: Grid = { rows, columns: n, levels, group: n, scales, columnScales: null };
+        const grid: Grid = { rows, columns: n, levels, group: n, scales };
         const values = gridValues(grid, gptqCodes(w, grid, objective, false, kernels));
         const expected = plainGptq(w, rows, n, objective.h!, objective.order, (x, r) => {
           return levels.values[nearestLevel(levels, x / scales[r]!)]! * scales[r]!;
@@ -166,7 +164,6 @@ describe("GPTQ", () => {
       { levels: 4 },
       { levels: 15, group: 8 },
       { levels: 9, spacing: "palette" },
-      { levels: 15, columnGroup: 1 },
     ] as const) {
       const [nearest, gptq, descent] = (["nearest", "gptq", "descent"] as const).map((solver) => {
         let sum = 0;
@@ -205,50 +202,18 @@ describe("levels and scales", () => {
     }
   });
 
-  test("more freedom lowers the error: blocks, scales of columns and palettes against one scale a row", () => {
-    let [row, block, rank1, palette] = [0, 0, 0, 0];
+  test("more freedom lowers the error: blocks and palettes against one scale a row", () => {
+    let [row, block, palette] = [0, 0, 0];
     for (let seed = 1; seed <= 4; seed++) {
       const moments = momentsOf(64, seed);
       // Outlier channels: a few columns of W are far larger, where inputs are small.
       const w = floats([16, 64], seed).map((x, i) => x ** 3 * (i % 64 < 3 ? 8 : 1));
       row += error(w, {}, moments, 16);
       block += error(w, { group: 8 }, moments, 16);
-      rank1 += error(w, { columnGroup: 1 }, moments, 16);
       palette += error(w, { spacing: "palette" }, moments, 16);
     }
     expect(block).toBeLessThan(0.8 * row);
-    expect(rank1).toBeLessThan(0.8 * row);
     expect(palette).toBeLessThan(0.8 * row);
-  });
-});
-
-describe("the bias shift", () => {
-  test("gives back the mean of the output to 1e-4, and lowers the error of outputs that have a large mean", () => {
-    const moments = momentsOf(32, 3);
-    const w = floats([8, 32], 5);
-    const objective = objectiveOf(32, moments, true, kernels);
-    const { values, biasShift } = quantizeMatrix(w, 8, 32, objective, { ...REQUEST, levels: 7 }, kernels);
-    const mean = (matrix: Float32Array) => kernels.matmul(matrix, moments.mean, 8, 32, 1);
-    const after = mean(values).map((one, i) => one + biasShift![i]!);
-    expect(largestDifference([...after], [...mean(w)])).toBeLessThan(1e-4);
-    const plain = quantizeMatrix(
-      w,
-      8,
-      32,
-      objectiveOf(32, moments, false, kernels),
-      { ...REQUEST, levels: 7 },
-      kernels,
-    );
-    expect(plain.biasShift).toBeNull();
-    const shifted = errorAfterShift(w, values, 8, 32, moments, biasShift);
-    expect(shifted).toBeLessThan(errorAfterShift(w, plain.values, 8, 32, moments, null));
-    const covariance = moments.gram!.map(
-      (g, i) => g - moments.mean[Math.floor(i / 32)]! * moments.mean[i % 32]!,
-    );
-    const difference = values.map((one, i) => one - w[i]!);
-    const expected =
-      quadratic(difference, 8, 32, { ...moments, gram: covariance }) / quadratic(w, 8, 32, moments);
-    expect(shifted / expected).toBeCloseTo(1, 2);
   });
 });
 
@@ -257,7 +222,6 @@ test("zeros stay zeros, zero rows too, and nothing is NaN: dead inputs, one samp
     levels: fc.constantFrom(2, 3, 4, 15, 16, 255, 256),
     spacing: fc.constantFrom("uniform" as const, "palette" as const),
     group: fc.constantFrom(null, 1, 2, 4),
-    columnGroup: fc.constantFrom(null, 1, 2, 4),
     solver: fc.constantFrom("nearest" as const, "gptq" as const, "descent" as const),
     keepZeros: fc.boolean(),
     halfScales: fc.boolean(),
@@ -267,20 +231,18 @@ test("zeros stay zeros, zero rows too, and nothing is NaN: dead inputs, one samp
       requests,
       fc.nat(1000),
       fc.constantFrom("full", "one", "diagonal", "none", "dead"),
-      fc.boolean(),
       fc.constantFrom(0, 1, 1e-30, 1e30),
-      (request, seed, seen, biasCorrection, size) => {
+      (request, seed, seen, size) => {
         const [rows, n] = [5, 12];
         const w = floats([rows, n], seed).map((x, i) => (i < n || i % 3 === 0 ? 0 : x * size));
         const full = momentsOf(n, seed, seen === "dead" ? n : 2, seen === "one" ? 1 : 30);
         const moments = seen === "none" ? null : seen === "diagonal" ? { ...full, gram: null } : full;
-        const objective = objectiveOf(n, moments, biasCorrection, kernels);
+        const objective = objectiveOf(n, moments, kernels);
         const result = quantizeMatrix(w, rows, n, objective, request, kernels);
         expect(result.values.every(Number.isFinite)).toBe(true);
         expect(result.scales.every(Number.isFinite)).toBe(true);
         expect(result.codes.every((code) => code < result.levels.length)).toBe(true);
         expect(result.levels.length).toBeLessThanOrEqual(request.levels);
-        expect(result.biasShift?.every(Number.isFinite) ?? true).toBe(true);
         for (let c = 0; c < n; c++) expect(Math.abs(result.values[c]!)).toBe(0);
         if (request.keepZeros) expect(result.values.every((one, i) => w[i] !== 0 || one === 0)).toBe(true);
       },
@@ -347,7 +309,7 @@ describe("quantised layers load and compute in onnxruntime-web and onnxruntime-n
       for (const request of [
         { ...REQUEST, levels: 255 },
         { ...REQUEST, levels: 7, group: 2, halfScales: true },
-        { ...REQUEST, levels: 11, spacing: "palette", columnGroup: 1 },
+        { ...REQUEST, levels: 11, spacing: "palette" },
       ] as const) {
         const { list, model: expectedModel } = await quantised(dense, request);
         const expected = await runBoth(expectedModel, { x: feed });
@@ -401,10 +363,10 @@ async function quantised(model: Model, request: QuantizeRequest) {
     const weight = (await readWeight(layer))!;
     const layout = layoutOf(layer.uses[0]!.geometry, layer.dims)!;
     const divisible = layout.columns % (request.group ?? 1) === 0;
-    const objective = objectiveOf(layout.columns, momentsOf(layout.columns, 9), false, kernels);
+    const objective = objectiveOf(layout.columns, momentsOf(layout.columns, 9), kernels);
     const asked = divisible ? request : { ...request, group: null };
     const one = quantizeWeight(weight, layout, Array(layout.count).fill(objective), asked, kernels);
-    const values = codedValues(one.coded);
+    const values = codedValues(one);
     const error = layerError(
       toMatrices(layout, weight.values),
       toMatrices(layout, values),
@@ -418,8 +380,8 @@ async function quantised(model: Model, request: QuantizeRequest) {
     initializers = initializers.map((tensor) =>
       tensor.name === name ? floatTensor(name, layer.dims, values) : tensor,
     );
-    coded.push(one.coded);
-    list.push({ layer, stored: storeCoded(one.coded, 13, ({ placement }) => placement.kind === "dense") });
+    coded.push(one);
+    list.push({ layer, stored: storeCoded(one, 13, ({ placement }) => placement.kind === "dense") });
   }
   return { list, coded, model: { ...model, graph: { ...model.graph, initializers } } };
 }
@@ -453,22 +415,8 @@ function withParts(model: Model, list: readonly Quantised[], opset: number): Mod
 
 test("the same input gives the same codes", () => {
   const w = floats([9, 24], 2);
-  const objective = objectiveOf(24, momentsOf(24, 4), true, kernels);
-  const once = quantizeMatrix(
-    w,
-    9,
-    24,
-    objective,
-    { ...REQUEST, spacing: "palette", columnGroup: 1 },
-    kernels,
-  );
-  const again = quantizeMatrix(
-    w,
-    9,
-    24,
-    objective,
-    { ...REQUEST, spacing: "palette", columnGroup: 1 },
-    kernels,
-  );
+  const objective = objectiveOf(24, momentsOf(24, 4), kernels);
+  const once = quantizeMatrix(w, 9, 24, objective, { ...REQUEST, spacing: "palette" }, kernels);
+  const again = quantizeMatrix(w, 9, 24, objective, { ...REQUEST, spacing: "palette" }, kernels);
   expect(again).toEqual(once);
 });

@@ -1,8 +1,8 @@
 import { type Levels, nearestLevel } from "./levels.ts";
 
 /**
- * A matrix on a grid: entry (r, c) is levels[code]·scale[r, ⌊c/group⌋]·columnScale[c], multiplied in this order in
- * float32 as a runtime does.
+ * A matrix on a grid: entry (r, c) is levels[code]·scale[r, ⌊c/group⌋], multiplied in float32 as a
+ * runtime does.
  */
 export interface Grid {
   readonly rows: number;
@@ -12,26 +12,16 @@ export interface Grid {
   readonly group: number;
   /** rows × columns/group; a scale may be negative, and is zero where all its weights are. */
   readonly scales: Float32Array;
-  readonly columnScales: Float32Array | null;
 }
 
 export function gridValue(grid: Grid, code: number, row: number, column: number): number {
-  const { columns, group, scales, columnScales, levels } = grid;
-  const scale = scales[Math.floor((row * columns + column) / group)]!;
-  const value = Math.fround(levels.values[code]! * scale);
-  return columnScales ? Math.fround(value * columnScales[column]!) : value;
+  const { columns, group, scales, levels } = grid;
+  return Math.fround(levels.values[code]! * scales[Math.floor((row * columns + column) / group)]!);
 }
 
 /** What a level of 1 stands for at each entry: rows × columns. */
-export function steps({ rows, columns, group, scales, columnScales }: Grid): Float32Array {
-  const all = new Float32Array(rows * columns);
-  for (let r = 0; r < rows; r++) {
-    for (let c = 0; c < columns; c++) {
-      const at = r * columns + c;
-      all[at] = scales[Math.floor(at / group)]! * (columnScales ? columnScales[c]! : 1);
-    }
-  }
-  return all;
+export function steps({ rows, columns, group, scales }: Grid): Float32Array {
+  return new Float32Array(rows * columns).map((_, at) => scales[Math.floor(at / group)]!);
 }
 
 /** Index of the level nearest to w; of the one nearest to zero where the step is zero. */
@@ -40,14 +30,9 @@ export function codeOf(levels: Levels, w: number, step: number): number {
 }
 
 export function gridValues(grid: Grid, codes: Uint8Array): Float32Array {
-  const { rows, columns, group, scales, columnScales, levels } = grid;
-  const values = new Float32Array(codes.length);
-  for (let at = 0, r = 0; r < rows; r++) {
-    for (let c = 0; c < columns; c++, at++) {
-      // The array rounds each product to float32.
-      values[at] = levels.values[codes[at]!]! * scales[Math.floor(at / group)]!;
-      if (columnScales) values[at]! *= columnScales[c]!;
-    }
-  }
-  return values;
+  const { group, scales, levels } = grid;
+  // The array rounds each product to float32.
+  return new Float32Array(codes.length).map(
+    (_, at) => levels.values[codes[at]!]! * scales[Math.floor(at / group)]!,
+  );
 }

@@ -2,8 +2,8 @@ import { type Kernels, NotPositiveDefiniteError } from "../../kernels/kernels.ts
 import type { InputMoments } from "../input-moments.ts";
 
 /**
- * What a change ΔW of a matrix costs: tr(ΔW·H·ΔWᵀ). H is G, or the covariance of the inputs where the bias will take
- * up the mean of the change, with damping on its diagonal. Made once for all requests on a layer.
+ * What a change ΔW of a matrix costs: tr(ΔW·H·ΔWᵀ). H is G with damping on its diagonal. Made once for all requests on
+ * a layer.
  */
 export interface Objective {
   readonly n: number;
@@ -15,38 +15,24 @@ export interface Objective {
   readonly order: Uint32Array;
   /** U of H⁻¹ = Uᵀ·U for rows and columns in that order. */
   readonly factor: Float32Array | null;
-  /** Mean of the inputs, if the bias takes up changes. */
-  readonly mean: Float32Array | null;
 }
 
 /** Share of the mean diagonal of G that is added to H's, as in GPTQ. */
 const DAMPING = 0.01;
 
 /** @param moments null where nothing was seen: H is the identity */
-export function objectiveOf(
-  n: number,
-  moments: InputMoments | null,
-  biasCorrection: boolean,
-  kernels: Kernels,
-): Objective {
-  const mean = moments && biasCorrection ? moments.mean : null;
-  const centred = (i: number, j: number) => (mean ? mean[i]! * mean[j]! : 0);
+export function objectiveOf(n: number, moments: InputMoments | null, kernels: Kernels): Objective {
   const level = moments ? moments.diagonal.reduce((sum, one) => sum + one, 0) / Math.max(1, n) : 0;
   const diagonal = new Float32Array(n).fill(1);
   if (moments && level > 0) {
-    for (let i = 0; i < n; i++) {
-      diagonal[i] = Math.max(0, moments.diagonal[i]! - centred(i, i)) + DAMPING * level;
-    }
+    for (let i = 0; i < n; i++) diagonal[i] = Math.max(0, moments.diagonal[i]!) + DAMPING * level;
   }
   const order = Uint32Array.from(diagonal, (_, i) => i).sort((a, b) => diagonal[b]! - diagonal[a]! || a - b);
   const gram = moments?.gram ?? null;
-  if (gram === null || !(level > 0)) return { n, h: null, diagonal, order, factor: null, mean };
-  const h = new Float32Array(n * n);
-  for (let i = 0; i < n; i++) {
-    for (let j = 0; j < n; j++) h[i * n + j] = gram[i * n + j]! - centred(i, j);
-    h[i * n + i] = diagonal[i]!;
-  }
-  return { n, h, diagonal, order, factor: factorOf(h, order, level, n, kernels), mean };
+  if (gram === null || !(level > 0)) return { n, h: null, diagonal, order, factor: null };
+  const h = gram.slice();
+  for (let i = 0; i < n; i++) h[i * n + i] = diagonal[i]!;
+  return { n, h, diagonal, order, factor: factorOf(h, order, level, n, kernels) };
 }
 
 /** More damping, for the factor alone, where float32 sums left H indefinite. */

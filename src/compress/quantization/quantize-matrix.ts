@@ -1,6 +1,5 @@
 import type { Kernels } from "../../kernels/kernels.ts";
 import { halved } from "../storage/coded.ts";
-import { columnScaleCandidates } from "./column-scales.ts";
 import { descend } from "./descent.ts";
 import { fitScales } from "./fit-scales.ts";
 import { gptqCodes } from "./gptq.ts";
@@ -16,8 +15,6 @@ export interface QuantizeRequest {
   readonly spacing: "uniform" | "palette";
   /** Columns that share a scale, a divisor of them; null for one scale a row. */
   readonly group: number | null;
-  /** Try a scale for each column, or each so many columns, besides; null for none. */
-  readonly columnGroup: number | null;
   /** Rounding to nearest; GPTQ; GPTQ improved by coordinate descent. Without a Gram matrix all are nearest. */
   readonly solver: "nearest" | "gptq" | "descent";
   /** Zeros of W stay zero. */
@@ -33,16 +30,10 @@ export interface QuantizedMatrix {
   /** rows × columns/group. */
   readonly scales: Float32Array;
   readonly group: number;
-  /** One a column; null where they do not help. */
-  readonly columnScales: Float32Array | null;
   /** What a runtime computes with, rows × columns. */
   readonly values: Float32Array;
-  /** (W − Ŵ)·E[x], to add to the layer's bias; null where the objective does not count on it. */
-  readonly biasShift: Float32Array | null;
 }
 
-/** A scale for each column has to lower the error of rounding to nearest by this much to be worth its bytes. */
-const WORTH = 0.9;
 const SWEEPS = 4;
 
 /** Quantises W, rows × columns, for the least tr((Ŵ−W)·H·(Ŵ−W)ᵀ) that the solver finds. Pure and deterministic. */
@@ -54,77 +45,41 @@ export function quantizeMatrix(
   request: QuantizeRequest,
   kernels: Kernels,
 ): QuantizedMatrix {
-  const { h, mean } = objective;
+  const { h } = objective;
   const { keepZeros, solver } = request;
-  const { grid, codes: nearest } = chooseGrid(w, rows, columns, objective, request);
+  const grid = gridOf(w, rows, columns, objective, request);
+  if (h === null || solver === "nearest") return quantized(grid, nearestCodes(w, grid, keepZeros));
+  const codes = gptqCodes(w, grid, objective, keepZeros, kernels);
   const frozen = keepZeros ? Uint8Array.from(w, (value) => (value === 0 ? 1 : 0)) : null;
-  let codes = nearest;
-  if (h !== null && solver !== "nearest") {
-    codes = gptqCodes(w, grid, objective, keepZeros, kernels);
-    if (solver === "descent") descend(codes, w, grid, h, frozen, SWEEPS, kernels);
-  }
-  const fitted =
-    h === null || solver === "nearest" ? grid : refitted(w, grid, codes, h, request.halfScales, kernels);
-  const values = gridValues(fitted, codes);
-  return {
-    levels: fitted.levels.values,
-    codes,
-    scales: fitted.scales,
-    group: fitted.group,
-    columnScales: fitted.columnScales,
-    values,
-    biasShift: mean && meanShift(w, values, rows, columns, mean),
-  };
+  if (solver === "descent") descend(codes, w, grid, h, frozen, SWEEPS, kernels);
+  return quantized(refitted(w, grid, codes, h, request.halfScales, kernels), codes);
 }
 
-/** Levels, scales of rows and of columns with the least error of rounding to nearest, weighted by the diagonal of H. */
-function chooseGrid(
+function quantized(grid: Grid, codes: Uint8Array): QuantizedMatrix {
+  const { levels, scales, group } = grid;
+  return { levels: levels.values, codes, scales, group, values: gridValues(grid, codes) };
+}
+
+/** Levels and scales with little error of rounding to nearest, weighted by the diagonal of H. */
+function gridOf(
   w: Float32Array,
   rows: number,
   columns: number,
   { diagonal }: Objective,
   request: QuantizeRequest,
-): { grid: Grid; codes: Uint8Array } {
-  const choose = (columnScales: Float32Array | null) => {
-    const stored = columnScales && request.halfScales ? halved(columnScales) : columnScales;
-    const grid = gridOf(w, rows, columns, diagonal, stored, request);
-    const codes = nearestCodes(w, grid, request.keepZeros);
-    return { grid, codes, error: weightedError(w, gridValues(grid, codes), columns, diagonal) };
-  };
-  let best = choose(null);
-  if (request.columnGroup === null || columns === 0) return best;
-  const plain = best.error;
-  for (const scales of columnScaleCandidates(w, rows, columns, diagonal, request.columnGroup)) {
-    const one = choose(scales);
-    if (one.error < Math.min(best.error, WORTH * plain)) best = one;
-  }
-  return best;
-}
-
-function gridOf(
-  w: Float32Array,
-  rows: number,
-  columns: number,
-  diagonal: Float32Array,
-  columnScales: Float32Array | null,
-  request: QuantizeRequest,
 ): Grid {
   const group = request.group ?? columns;
-  const scaled = columnScales ? w.map((value, i) => value / columnScales[i % columns]!) : w;
-  const weights = columnScales
-    ? diagonal.map((one, c) => one * columnScales[c]! * columnScales[c]!)
-    : diagonal;
-  const fitted = (levels: Levels) => fitScales(scaled, columns, group, levels, weights, request.halfScales);
-  const base = { rows, columns, group, columnScales };
+  const fitted = (levels: Levels) => fitScales(w, columns, group, levels, diagonal, request.halfScales);
+  const base = { rows, columns, group };
   if (request.spacing === "uniform") {
     const levels = uniformLevels(request.levels);
     return { ...base, levels, scales: fitted(levels) };
   }
   // Scales for an even spacing, levels for these scales, and once more.
   let scales = fitted(uniformLevels(request.levels | 1));
-  let levels = paletteFor(scaled, scales, weights, group, request);
+  let levels = paletteFor(w, scales, diagonal, group, request);
   scales = fitted(levels);
-  levels = paletteFor(scaled, scales, weights, group, request);
+  levels = paletteFor(w, scales, diagonal, group, request);
   return { ...base, levels, scales: fitted(levels) };
 }
 
@@ -163,20 +118,6 @@ function nearestCodes(w: Float32Array, grid: Grid, keepZeros: boolean): Uint8Arr
   );
 }
 
-function weightedError(
-  w: Float32Array,
-  values: Float32Array,
-  columns: number,
-  diagonal: Float32Array,
-): number {
-  let sum = 0;
-  for (let i = 0; i < w.length; i++) {
-    const rest = w[i]! - values[i]!;
-    sum += diagonal[i % columns]! * rest * rest;
-  }
-  return sum;
-}
-
 /** The scales of rows that are best for the codes that were found: s = c·H·wᵀ / c·H·cᵀ. Blocks keep theirs. */
 function refitted(
   w: Float32Array,
@@ -202,18 +143,4 @@ function refitted(
     return Math.abs(best - scale) <= 0.25 * Math.abs(scale) ? best : scale;
   });
   return { ...grid, scales: half ? halved(fitted) : fitted };
-}
-
-function meanShift(
-  w: Float32Array,
-  values: Float32Array,
-  rows: number,
-  columns: number,
-  mean: Float32Array,
-): Float32Array {
-  return Float32Array.from({ length: rows }, (_, row) => {
-    let sum = 0;
-    for (let c = 0; c < columns; c++) sum += (w[row * columns + c]! - values[row * columns + c]!) * mean[c]!;
-    return sum;
-  });
 }

@@ -5,13 +5,7 @@ import { type CodedWeight, type Factor, factorOf } from "../storage/coded.ts";
 import { matrixView } from "../storage/matrix-view.ts";
 import type { LayerWeight } from "../weight.ts";
 import type { Objective } from "./objective.ts";
-import { type QuantizedMatrix, type QuantizeRequest, quantizeMatrix } from "./quantize-matrix.ts";
-
-export interface QuantizedWeight {
-  readonly coded: CodedWeight;
-  /** What to add to the layer's bias, matrix after matrix, count × rows; null where the objectives do not count on it. */
-  readonly biasShift: Float32Array | null;
-}
+import { type QuantizeRequest, quantizeMatrix } from "./quantize-matrix.ts";
 
 /**
  * Quantises all matrices of a layer's weight. A palette belongs to one matrix: where there are several, levels are
@@ -25,48 +19,29 @@ export function quantizeWeight(
   objectives: readonly Objective[],
   request: QuantizeRequest,
   kernels: Kernels,
-): QuantizedWeight {
-  const { count, rows, columns } = layout;
+): CodedWeight {
+  const { dims, dataType } = weight;
+  const { count, rows, columns, transposed } = layout;
   const matrices = toMatrices(layout, weight.values);
   const size = rows * columns;
   const asked: QuantizeRequest = count === 1 ? request : { ...request, spacing: "uniform" };
   const parts = Array.from({ length: count }, (_, i) =>
     quantizeMatrix(matrices.slice(i * size, (i + 1) * size), rows, columns, objectives[i]!, asked, kernels),
   );
-  const shifts = parts.map((part) => part.biasShift);
-  return {
-    coded: codedOf(weight, layout, parts, request),
-    biasShift: shifts.every((shift) => shift !== null) ? concatenated(shifts) : null,
-  };
-}
-
-function codedOf(
-  { dims, dataType }: LayerWeight,
-  layout: MatrixLayout,
-  parts: readonly QuantizedMatrix[],
-  { group, halfScales }: QuantizeRequest,
-): CodedWeight {
-  const { count, rows, columns, transposed } = layout;
+  const { group, halfScales } = request;
   const shared = group ?? columns;
-  const { view, rowDims, columnDims } = matrixView(layout, dims, shared);
+  const { view, rowDims } = matrixView(layout, dims, shared);
   const codes = concatenated(parts.map((part) => part.codes));
   const scales = concatenated(parts.map((part) => part.scales));
   const blocks = columns / shared;
   const rowScales = fromMatrices({ count, rows, columns: blocks, transposed }, scales);
-  const factors = [compact(factorOf(rowDims, rowScales, halfScales))];
-  if (parts.some(({ columnScales }) => columnScales !== null)) {
-    const columnScales = concatenated(
-      parts.map((part) => part.columnScales ?? new Float32Array(columns).fill(1)),
-    );
-    factors.push(compact(factorOf(columnDims, columnScales, halfScales)));
-  }
   return {
     dims,
     dataType,
     codes: Uint8Array.from(fromMatrices(layout, codes)),
     levels: parts[0]?.levels ?? new Float32Array(1),
     view,
-    factors,
+    factors: [compact(factorOf(rowDims, rowScales, halfScales))],
   };
 }
 

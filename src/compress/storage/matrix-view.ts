@@ -7,8 +7,6 @@ export interface MatrixView {
   readonly view: readonly number[];
   /** Of a scale for every row and group of columns. */
   readonly rowDims: readonly number[];
-  /** Of a scale for every column, of each matrix. */
-  readonly columnDims: readonly number[];
 }
 
 /** @param group columns that share a scale: a divisor of the columns, or all of them */
@@ -22,23 +20,16 @@ export function matrixView(layout: MatrixLayout, dims: readonly number[], group:
   if (a !== null && b !== null) {
     const ones = (from: number, to: number) => dims.slice(from, to).map(() => 1);
     const [matrices, middle, last] = [dims.slice(0, a), dims.slice(a, b), dims.slice(b)];
-    const outer = [...matrices, ...middle, ...ones(b, dims.length)];
-    const inner = [...matrices, ...ones(a, b), ...last];
-    return { view: dims, rowDims: transposed ? inner : outer, columnDims: transposed ? outer : inner };
+    const rowDims = transposed
+      ? [...matrices, ...ones(a, b), ...last]
+      : [...matrices, ...middle, ...ones(b, dims.length)];
+    return { view: dims, rowDims };
   }
   const blocks = group === 0 ? 1 : columns / group;
   const matrices = count === 1 ? [] : [count];
   return transposed
-    ? {
-        view: [...matrices, blocks, group, rows],
-        rowDims: [...matrices, blocks, 1, rows],
-        columnDims: [...matrices, blocks, group, 1],
-      }
-    : {
-        view: [...matrices, rows, blocks, group],
-        rowDims: [...matrices, rows, blocks, 1],
-        columnDims: [...matrices, 1, blocks, group],
-      };
+    ? { view: [...matrices, blocks, group, rows], rowDims: [...matrices, blocks, 1, rows] }
+    : { view: [...matrices, rows, blocks, group], rowDims: [...matrices, rows, blocks, 1] };
 }
 
 /** Where the dims can be cut so that the three pieces have these sizes; null where they cannot. */
