@@ -1,11 +1,12 @@
 import type { Kernels } from "../../kernels/kernels.ts";
+import { columnsBack } from "../column-order.ts";
 import type { InputMoments } from "../input-moments.ts";
 import { prepareKernelSharing } from "../kernel-sharing/calibrated.ts";
 import { toMatrices } from "../layer-matrix.ts";
 import type { ResultWeight } from "../layer-result.ts";
 import { expanded } from "../low-rank/kronecker.ts";
 import { prepareLowRank } from "../low-rank/low-rank.ts";
-import { axisFirst, columnsBack, prepareSpatial } from "../low-rank/spatial.ts";
+import { axisFirst, prepareSpatial } from "../low-rank/spatial.ts";
 import { prepareTucker } from "../low-rank/tucker.ts";
 import { MatrixTreater } from "../matrix-treater.ts";
 import type { ChainForm, StorageTreatment, Treatment } from "../treatment.ts";

@@ -1,7 +1,8 @@
 import type { Kernels } from "../../kernels/kernels.ts";
+import { momentsIn } from "../column-order.ts";
 import type { InputMoments } from "../input-moments.ts";
 import { innerMoments, reducedMoments } from "../low-rank/reduced-moments.ts";
-import { axisFirst, momentsIn } from "../low-rank/spatial.ts";
+import { axisFirst } from "../low-rank/spatial.ts";
 import type { Form } from "./form.ts";
 import type { FormLayer } from "./solution.ts";
 import { factorAt, type Stage, stagesOf } from "./stages.ts";

@@ -1,7 +1,7 @@
 import type { Kernels } from "../../kernels/kernels.ts";
+import { columnsBack, columnsIn, momentsIn } from "../column-order.ts";
 import { assertForm } from "../forms/form.ts";
 import { type FormLayer, type FormSolution, formError, joined, matrixAt } from "../forms/solution.ts";
-import type { InputMoments } from "../input-moments.ts";
 import { type AlternatingOptions, alternating } from "./alternating.ts";
 import { expanded } from "./kronecker.ts";
 import { metricOf } from "./metric.ts";
@@ -68,31 +68,4 @@ export function axisFirst(features: number, kernel: readonly number[], axis: num
     }
   }
   return order;
-}
-
-function columnsIn(order: Int32Array, w: Float32Array, rows: number): Float32Array {
-  const n = order.length;
-  const to = new Float32Array(w.length);
-  for (let r = 0; r < rows; r++) for (let c = 0; c < n; c++) to[r * n + c] = w[r * n + order[c]!]!;
-  return to;
-}
-
-export function columnsBack(order: Int32Array, w: Float32Array, rows: number): Float32Array {
-  const n = order.length;
-  const to = new Float32Array(w.length);
-  for (let r = 0; r < rows; r++) for (let c = 0; c < n; c++) to[r * n + order[c]!] = w[r * n + c]!;
-  return to;
-}
-
-/** The moments of features taken in another order. */
-export function momentsIn(order: Int32Array, moments: InputMoments): InputMoments {
-  const { n, gram } = moments;
-  const list = (from: Float32Array) => Float32Array.from(order, (at) => from[at]!);
-  const moved = gram ? new Float32Array(gram.length) : null;
-  if (gram && moved) {
-    for (let r = 0; r < n; r++) {
-      for (let c = 0; c < n; c++) moved[r * n + c] = gram[order[r]! * n + order[c]!]!;
-    }
-  }
-  return { ...moments, gram: moved, diagonal: list(moments.diagonal), mean: list(moments.mean) };
 }
