@@ -16,7 +16,8 @@ import { type QuantizeRequest, quantizeMatrix } from "../../src/compress/quantiz
 import { quantizeWeight } from "../../src/compress/quantization/quantize-weight.ts";
 import { codedValues } from "../../src/compress/storage/coded.ts";
 import { decodeNodes } from "../../src/compress/storage/decode-nodes.ts";
-import { storeCoded, storeDequantized } from "../../src/compress/storage/store.ts";
+import { storeCoded } from "../../src/compress/storage/store.ts";
+import { storeDequantized } from "../../src/compress/storage/store-dequantized.ts";
 import type { StoredWeight } from "../../src/compress/storage/stored-weight.ts";
 import { referenceKernels as kernels } from "../../src/kernels/reference/kernels.ts";
 import { freshNames } from "../../src/onnx/edit.ts";

@@ -17,8 +17,8 @@ const GAP_BASES = [4, 6, 8, 11, 16, 24, 40, 64, 128, 256];
 
 /** First opset with CumSum and ScatterElements. */
 const PLACEMENT_OPSET = 11;
-const BLOCKED_OPSET = 21;
-const INT4_OPSET = 21;
+/** First opset with int4. */
+export const INT4_OPSET = 21;
 
 /** Protobuf tags, lengths, type and dims of a tensor, and its name. Rounded up. */
 const PART_BYTES = 24;
@@ -114,68 +114,6 @@ export function storeCoded(coded: CodedWeight, opset: number, allow: Allow = any
     opset,
     allow,
   );
-}
-
-/**
- * The quantised weight as int8 (or int4 where the levels fit and the opset is 21) with DequantizeLinear, which ONNX
- * Runtime does not fold. null where it cannot say this weight: levels that are no integers, more than one factor, or
- * scales along several axes.
- */
-export function storeDequantized(coded: CodedWeight, opset: number): StoredWeight | null {
-  const { levels, codes, dims, dataType, factors } = coded;
-  const form = dequantizeForm(coded);
-  const [factor] = factors;
-  if (!form || !factor || !areIntegers(levels, -128, 127)) return null;
-  if (form.blockSize !== null && opset < BLOCKED_OPSET) return null;
-  if (opset < 13) return null;
-  const small = opset >= INT4_OPSET && areIntegers(levels, -8, 7);
-  const integers = small ? DataType.INT4 : DataType.INT8;
-  const shaped = { dims: form.scaleDims, half: factor.half };
-  const decode: Decode = {
-    dims,
-    dataType,
-    elements: { kind: "integers", dataType: integers },
-    view: dims,
-    factors: [shaped],
-    placement: { kind: "dequantize", axis: form.axis, blockSize: form.blockSize },
-  };
-  const parts: StoredPart[] = [
-    {
-      role: "elements",
-      tensor: tensorOf("", {
-        dataType: integers,
-        dims,
-        data: Int8Array.from(codes, (code) => levels[code]!),
-      }),
-    },
-    { role: "factor0", tensor: factorTensor({ ...factor, dims: form.scaleDims }) },
-  ];
-  return storedWeight(parts, decode, opset);
-}
-
-function dequantizeForm({
-  dims,
-  view,
-  factors,
-}: CodedWeight): { axis: number; blockSize: number | null; scaleDims: number[] } | null {
-  if (factors.length !== 1) return null;
-  const { dims: scale } = factors[0]!;
-  const along = scale.flatMap((dim, axis) => (dim === 1 ? [] : [axis]));
-  if (view.length === dims.length && along.length <= 1) {
-    const axis = along[0] ?? 0;
-    // A scale for the whole tensor is one for each of the axis only where that has a single entry.
-    if (along.length === 0 && dims[axis] !== 1) return null;
-    return { axis, blockSize: null, scaleDims: [dims[axis]!] };
-  }
-  if (dims.length !== 2 || view.length !== 3) return null;
-  const [first, second, third] = view as [number, number, number];
-  if (first === dims[0] && scale[2] === 1 && scale[0] === first && scale[1] === second) {
-    return { axis: 1, blockSize: third, scaleDims: [first, second] };
-  }
-  if (third === dims[1] && scale[1] === 1 && scale[0] === first && scale[2] === third) {
-    return { axis: 0, blockSize: second, scaleDims: [first, third] };
-  }
-  return null;
 }
 
 interface Source {
@@ -304,7 +242,7 @@ function partsOf(source: Source, decode: Decode, form: Form): StoredPart[] {
   return parts;
 }
 
-function storedWeight(parts: readonly StoredPart[], decode: Decode, opset: number): StoredWeight {
+export function storedWeight(parts: readonly StoredPart[], decode: Decode, opset: number): StoredWeight {
   const { elements, placement } = decode;
   const sparse = placement.kind === "sparse";
   const int4 = elements.kind === "integers" && elements.dataType === DataType.INT4;
@@ -346,7 +284,7 @@ function picked(numbers: FloatArray, at: ArrayLike<number> | null): FloatArray {
 }
 
 /** Whether the levels are integers of the range. */
-function areIntegers(levels: Float32Array, least: number, most: number): boolean {
+export function areIntegers(levels: Float32Array, least: number, most: number): boolean {
   return levels.every((level) => Number.isInteger(level) && level >= least && level <= most);
 }
 
@@ -358,7 +296,7 @@ function numbersTensor(
   return tensorOf("", { dataType, dims, data: storedAs(dataType, values) });
 }
 
-function factorTensor({ dims, values, half }: CodedWeight["factors"][number]): Tensor {
+export function factorTensor({ dims, values, half }: CodedWeight["factors"][number]): Tensor {
   return numbersTensor(half ? DataType.FLOAT16 : DataType.FLOAT, dims, values);
 }
 
