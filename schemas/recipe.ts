@@ -76,12 +76,14 @@ export const Quantization = z
       .min(8)
       .max(1024)
       .optional()
-      .describe("Inputs that share a scale; one scale for each output where absent (int4: 32)."),
+      .describe(
+        "Inputs that share a scale, of a convolution its channels at one position of the kernel; where they do not divide the inputs the next fewer that do, down to half. One scale for each output where absent (int4: 32).",
+      ),
     storage: z
       .enum(["dequantize_linear", "folded"])
       .optional()
       .describe(
-        "A DequantizeLinear node for each weight, which ONNX Runtime runs at every inference unless it fuses it, or Cast and Mul nodes, which it folds when it loads the model.",
+        "A DequantizeLinear node for each weight, which ONNX Runtime runs at every inference unless it fuses it, or Cast and Mul nodes, which it folds when it loads the model. The opset is raised where that node needs it: to 13, or to 21 for int4, groups and scales along several axes.",
       ),
   })
   .describe("Weights as integers with scales, or as half floats.");

@@ -40,7 +40,10 @@ export const LayerReport = z.strictObject({
   name: z.string(),
   op: z.string(),
   method: z.string().describe("`none`, `sparsity`, `kernel_sharing`, …, several joined by +"),
-  reason: z.string().nullable().describe("Why the layer stayed as it was."),
+  reason: z
+    .string()
+    .nullable()
+    .describe("Why the layer stayed as it was, or what was done otherwise than the recipe says."),
   bytes: pair(z.number()),
   parameters: pair(z.number()),
   nonzero: pair(z.number()),

@@ -15,6 +15,8 @@ export interface LayerResult {
   readonly weights: readonly ResultWeight[];
   /** The nodes that take the place of the layer's; null where it keeps its own. */
   readonly chain: readonly ChainStep[] | null;
+  /** What was done otherwise than the treatment says, and why; for the report. */
+  readonly remarks: readonly string[];
 }
 
 export interface ResultWeight {

@@ -136,6 +136,7 @@ export class LayerTreater {
         },
         weights: [],
         chain: null,
+        remarks: [],
       },
       candidate: {
         treatment,
@@ -164,11 +165,12 @@ export class LayerTreater {
       kernels,
       opset,
     );
-    const { stored, matrices } = this.#dense.treat(treatment.sparsity, treatment.storage);
+    const { stored, matrices, remarks } = this.#dense.treat(treatment.sparsity, treatment.storage);
     return this.#treated(treatment, {
       weights: [{ role: "weight", stored }],
       chain: null,
       matrices,
+      remarks,
       parameters: weight!.values.length,
       nonzero: countNonzero(matrices),
       cost: { macs: facts.macs, time: costOf(facts, { kind: "dense" }).time },
@@ -191,7 +193,7 @@ export class LayerTreater {
 
   #treated(
     treatment: Treatment,
-    made: Pick<LayerResult, "weights" | "chain"> & {
+    made: Pick<LayerResult, "weights" | "chain" | "remarks"> & {
       readonly matrices: Float32Array;
       readonly parameters: number;
       readonly nonzero: number;
@@ -222,6 +224,7 @@ export class LayerTreater {
         treatment,
         weights,
         chain: made.chain,
+        remarks: made.remarks,
         stats: {
           bytes: { original: facts.bytes, compressed: bytes },
           parameters: { original: weight!.values.length, compressed: made.parameters },

@@ -1,16 +1,20 @@
 import type { Kernels } from "../kernels/kernels.ts";
 import { DataType } from "../onnx/data-type.ts";
+import { columnsIn, momentsIn } from "./column-order.ts";
 import { joined } from "./forms/solution.ts";
 import type { InputMoments } from "./input-moments.ts";
 import { fromMatrices, type MatrixLayout, toMatrices } from "./layer-matrix.ts";
+import { channelsFirst, inputGroups, positionsFirst } from "./quantization/input-groups.ts";
 import { type Objective, objectiveOf } from "./quantization/objective.ts";
 import type { QuantizeRequest } from "./quantization/quantize-matrix.ts";
 import { quantizeWeight } from "./quantization/quantize-weight.ts";
 import { LayerHessian } from "./sparsity/hessian.ts";
 import { pruneWith } from "./sparsity/prune-matrix.ts";
 import type { PruneRequest } from "./sparsity/request.ts";
-import { codedValues, halved } from "./storage/coded.ts";
-import { storeCoded, storeDequantized, storeHalf, storePlain } from "./storage/store.ts";
+import { type CodedWeight, codedValues, halved } from "./storage/coded.ts";
+import { scaleLayouts } from "./storage/scale-layout.ts";
+import { areIntegers, INT4_OPSET, storeCoded, storeHalf, storePlain } from "./storage/store.ts";
+import { storeDequantized } from "./storage/store-dequantized.ts";
 import type { StoredWeight } from "./storage/stored-weight.ts";
 import { N_OF_M, type SparsityTreatment, type StorageTreatment } from "./treatment.ts";
 
@@ -32,6 +36,8 @@ export interface TreatedMatrices {
   readonly stored: StoredWeight;
   /** What a runtime computes with, count × rows × columns. */
   readonly matrices: Float32Array;
+  /** What was done otherwise than the treatment says, and why. */
+  readonly remarks: readonly string[];
 }
 
 /** Width of the blocks that become zero together. */
@@ -49,7 +55,7 @@ export class MatrixTreater {
   readonly #kernels: Kernels;
   readonly #opset: number;
   readonly #hessians = new Map<number, LayerHessian>();
-  readonly #objectives = new Map<number, Objective>();
+  readonly #objectives = new Map<string, Objective>();
   readonly #pruned = new Map<string, Float32Array>();
 
   constructor(weight: StackedMatrices, kernels: Kernels, opset: number) {
@@ -67,6 +73,7 @@ export class MatrixTreater {
     return {
       stored: (storage === null ? storePlain : storeHalf)({ dims, dataType, values }, this.#opset),
       matrices: half ? halved(matrices) : matrices,
+      remarks: [],
     };
   }
 
@@ -88,30 +95,40 @@ export class MatrixTreater {
     storage: Extract<StorageTreatment, { kind: "integers" }>,
     keepZeros: boolean,
   ): TreatedMatrices {
-    const { dims, dataType, layout } = this.#weight;
+    const { dims, dataType, layout, positions } = this.#weight;
     const { count, rows, columns } = layout;
-    const group = storage.group !== null && columns % storage.group === 0 ? storage.group : columns;
+    const { group, remark } = inputGroups(columns, positions, storage.group);
+    const order = group !== null && positions > 1 ? positionsFirst(columns, positions) : null;
     const folded = storage.decode === "folded";
     const request: QuantizeRequest = {
       levels: storage.levels,
       spacing: folded && storage.levels <= MOST_PALETTE_LEVELS ? "palette" : "uniform",
-      group: group === columns ? null : group,
+      group,
       solver: rows * columns * columns > DESCENT_WORK ? "gptq" : "descent",
       keepZeros,
-      halfScales: folded && (count * rows * columns) / group > FEW_SCALES,
+      halfScales: folded && (count * rows * columns) / (group ?? columns) > FEW_SCALES,
     };
-    const coded = quantizeWeight(
-      { dims, dataType, values: fromMatrices(layout, matrices) },
+    const found = quantizeWeight(
+      {
+        dims: order ? [count * rows, positions, columns / positions] : dims,
+        dataType,
+        values: fromMatrices(layout, order ? columnsIn(order, matrices, count * rows) : matrices),
+      },
       layout,
-      Array.from({ length: count }, (_, index) => this.#objective(index)),
+      Array.from({ length: count }, (_, index) => this.#objective(index, order)),
       request,
       this.#kernels,
     );
-    const stored = folded
-      ? storeCoded(coded, this.#opset)
-      : (storeDequantized(coded, this.#opset) ?? storeCoded(coded, this.#opset));
+    const coded = order && group !== null ? channelsFirst(found, group, dims) : found;
+    const dequantized = folded ? null : storeDequantized(coded, this.#opset);
     const values = toMatrices(layout, codedValues(coded));
-    return { stored, matrices: dataType === DataType.FLOAT16 ? halved(values) : values };
+    return {
+      stored: dequantized ?? storeCoded(coded, this.#opset),
+      matrices: dataType === DataType.FLOAT16 ? halved(values) : values,
+      remarks: [remark, folded ? null : storedOtherwise(coded, dequantized, this.#opset)].filter(
+        (one) => one !== null,
+      ),
+    };
   }
 
   #each(change: (w: Float32Array, index: number) => Float32Array): Float32Array {
@@ -134,15 +151,37 @@ export class MatrixTreater {
     return hessian;
   }
 
-  #objective(index: number): Objective {
+  /** @param order of the columns; null for that of the weight */
+  #objective(index: number, order: Int32Array | null): Objective {
     const { layout, moments } = this.#weight;
-    let objective = this.#objectives.get(index);
+    const key = `${index}${order ? " reordered" : ""}`;
+    let objective = this.#objectives.get(key);
     if (!objective) {
-      objective = objectiveOf(layout.columns, moments[index] ?? null, this.#kernels);
-      this.#objectives.set(index, objective);
+      const seen = moments[index] ?? null;
+      const ordered = seen && order ? momentsIn(order, seen) : seen;
+      objective = objectiveOf(layout.columns, ordered, this.#kernels);
+      this.#objectives.set(key, objective);
     }
     return objective;
   }
+}
+
+/** Why the file does not say the codes as DequantizeLinear of their own type; null where it does. */
+function storedOtherwise(
+  { dims, view, factors, levels }: CodedWeight,
+  dequantized: StoredWeight | null,
+  opset: number,
+): string | null {
+  const has = `the model has opset ${opset}`;
+  if (dequantized !== null) {
+    const wide = opset < INT4_OPSET && areIntegers(levels, -8, 7);
+    return wide ? `int4 is stored as int8, since it needs opset ${INT4_OPSET} and ${has}` : null;
+  }
+  const since = Math.min(...scaleLayouts(dims, view, factors[0]!.dims).map((layout) => layout.opset));
+  const cause = Number.isFinite(since)
+    ? `needs opset ${since} for its scales and ${has}`
+    : "has blocks of one axis only";
+  return `nodes that fold decode it, since DequantizeLinear ${cause}`;
 }
 
 function requestOf(sparsity: SparsityTreatment, elements: number): PruneRequest {

@@ -36,7 +36,7 @@ export type SparsityTreatment = {
 
 export type StorageTreatment =
   | { readonly kind: "half" }
-  /** Symmetric integers of `levels` levels (255 for int8, 15 for int4); a scale for every row, or for `group` columns of it. */
+  /** Symmetric integers of `levels` levels (255 for int8, 15 for int4); a scale for every row, or for about `group` columns of it (input-groups.ts). */
   | {
       readonly kind: "integers";
       readonly levels: number;

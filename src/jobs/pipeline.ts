@@ -27,7 +27,7 @@ export async function runCompression(job: CompressionJob, host: JobHost): Promis
   const steps = new StepLog(host, blobs);
   const upload = await steps.run("inspect", 0, () => inspectUpload(job, blobs));
   const bench = new Workbench(job, host, blobs, upload.macs);
-  const lossless = await steps.run("simplify", 0.04, () => simplifyUpload(bench, blobs));
+  const lossless = await steps.run("simplify", 0.04, () => simplifyUpload(job, bench, blobs));
   const calibration = await steps.run("calibrate", 0.1, () => calibrate(job, bench, host));
   const whole = await LayerTable.of(await bench.base(calibration.base), job.recipe);
   const seen = await steps.run("moments", 0.12, () =>

@@ -16,7 +16,7 @@ import type { Blobs, CompressionJob } from "./job.ts";
 import { type LayerTable, nonzeroOf } from "./layer-table.ts";
 import type { ChannelPruning } from "./prune-channels.ts";
 import { putBytes } from "./put-bytes.ts";
-import type { LosslessChanges } from "./simplify-upload.ts";
+import type { LosslessFacts } from "./simplify-upload.ts";
 import type { StepCost } from "./step-log.ts";
 import { readResults } from "./treat-layers.ts";
 import { readStored, type Workbench } from "./workbench.ts";
@@ -24,7 +24,7 @@ import { readStored, type Workbench } from "./workbench.ts";
 interface Context {
   readonly job: CompressionJob;
   readonly upload: UploadFacts;
-  readonly lossless: LosslessChanges;
+  readonly lossless: LosslessFacts;
   readonly calibration: CalibrationFacts;
   readonly moments: MomentsFacts;
   readonly pruning: ChannelPruning;
@@ -44,7 +44,7 @@ export async function writeReport(context: Context): Promise<{ key: string }> {
   const { job, upload, calibration, allocation, table, artifact, evaluation, bench, blobs } = context;
   const stored = await readStored(blobs, artifact.key);
   const after = await inspectModel(stored);
-  const lossless = artifact.unchanged || calibration.base === "upload" ? [] : context.lossless;
+  const lossless = artifact.unchanged || calibration.base === "upload" ? [] : context.lossless.changes;
   const results = await readResults(job, blobs, allocation.decisions);
   const base = await inspectModel(artifact.unchanged ? stored : table.model);
   const changes = changesOf(results, artifact);
@@ -73,7 +73,7 @@ export async function writeReport(context: Context): Promise<{ key: string }> {
     ),
     lossless: [...lossless],
     steps: [...context.steps],
-    warnings: [...calibration.warnings, ...allocation.warnings],
+    warnings: [...context.lossless.warnings, ...calibration.warnings, ...allocation.warnings],
     engine: { version: manifest.version, runtime: evaluation.runtime },
   };
   const bytes = new TextEncoder().encode(JSON.stringify(Report.parse(report)));
@@ -96,11 +96,12 @@ function changesOf(results: readonly LayerResult[], artifact: ArtifactFacts) {
 }
 
 async function layerReport(
-  { whole, moments, pruning, artifact }: Context,
+  { whole, table, moments, pruning, artifact }: Context,
   result: LayerResult,
   reason: string | null,
 ): Promise<LayerReport> {
   const { layer, op, treatment, stats } = result;
+  const asked = table.policy.layers.get(layer)?.quantization.use === "exactly";
   const undone = isUndone(result, artifact);
   const original = whole.layers.find(({ name }) => name === layer)!;
   const pruned = !artifact.unchanged && original.parameters > stats.parameters.original;
@@ -114,6 +115,7 @@ async function layerReport(
   ];
   const remarks = [
     undone && !isUntouched(treatment) ? "it would have become larger" : reason,
+    ...(undone || !asked ? [] : result.remarks),
     isUntouched(treatment) || !moments.unseen[layer]
       ? null
       : `treated without samples: ${moments.unseen[layer]}`,

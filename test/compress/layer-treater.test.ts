@@ -204,6 +204,43 @@ describe("zeros", () => {
     }
   });
 
+  test("DequantizeLinear says every layer at opset 21; what it cannot say at 14 is remarked", async () => {
+    const folds: string[] = [];
+    for (const kind of KINDS) {
+      const feeds = feedsOf(kind);
+      for (const [levels, group] of [
+        [255, null],
+        [15, 4],
+      ] as const) {
+        const storage = integers(levels, group, "dequantize_linear");
+        const treatment = { form: null, sparsity: null, storage };
+        for (const opset of [21, 14]) {
+          const one = await prepared(kind, { opset });
+          const treated = one.treater.treat(treatment);
+          const { placement, elements } = treated.result.weights[0]!.stored.decode;
+          const remarks = treated.result.remarks.join("; ");
+          const label = `${kind.name} ${levels} ${opset}: ${remarks}`;
+          expect(elements.kind === "integers" && elements.dataType === DataType.INT4, label).toBe(
+            levels === 15 && opset === 21,
+          );
+          if (opset === 21) expect(placement.kind, label).toBe("dequantize");
+          if (placement.kind !== "dequantize") {
+            expect(remarks).toMatch(
+              /nodes that fold .* needs opset 21 for its scales and the model has opset 14/,
+            );
+            folds.push(`${kind.name} ${levels}`);
+          } else {
+            expect(remarks.includes("int4 is stored as int8"), label).toBe(levels === 15 && opset === 14);
+          }
+          await compared(one, treated, { feeds, opset, both: true });
+        }
+      }
+    }
+    expect(folds).toContain("W of a bidirectional LSTM 255");
+    expect(folds).toContain("a Gemm 15");
+    expect(folds).not.toContain("a grouped Conv 255");
+  });
+
   test("more of them, fewer levels and lower ranks lose more", async () => {
     const { treater } = await prepared(KINDS[0]!);
     const errors = (treatments: Treatment[]) => treatments.map((one) => treater.treat(one).candidate.error);

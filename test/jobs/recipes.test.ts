@@ -2,13 +2,15 @@ import { describe, expect, test } from "vitest";
 import type { Recipe } from "../../schemas/recipe.ts";
 import { TargetUnreachableError } from "../../src/compress/allocate/search.ts";
 import { DataType } from "../../src/onnx/data-type.ts";
+import { intAttribute } from "../../src/onnx/edit.ts";
 import { inspectModel } from "../../src/onnx/inspect.ts";
 import type { Model } from "../../src/onnx/model.ts";
-import { raiseOpset } from "../../src/onnx/raise-opset/raise-opset.ts";
 import { readModel } from "../../src/onnx/read.ts";
+import { standardOpset } from "../../src/onnx/scope.ts";
 import { bytesSource } from "../../src/onnx/source.ts";
 import { modelBytes } from "../../src/onnx/write.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
+import { floats, floatTensor, graphOf, int, ints, modelOf, node, value } from "../compress/tiny.ts";
 import { type Labelled, realModel } from "../models/registry.ts";
 import { compressed, samplesFile } from "./compressed.ts";
 
@@ -172,28 +174,56 @@ describe.skipIf(missing !== null)(`explicit recipes${reason}`, () => {
     expect((await compressed(await bytesOf(lenet), recipe, samples)).artifact).toEqual(artifact);
   });
 
-  test("int4 with DequantizeLinear by groups, at an opset that has it; folded nodes at one that has not", async () => {
-    const recipe: Recipe = { quantization: { weights: "int4", group: 50, storage: "dequantize_linear" } };
+  test("int4 with DequantizeLinear by groups: the opset is raised, and other groups than asked for are said", async () => {
+    const recipe: Recipe = { quantization: { weights: "int4", group: 50 } };
     const samples = await samplesOf(lenet, 32);
-    const old = await read(await bytesOf(lenet));
-    const raised = await raiseOpset(old, 21);
-    for (const [model, nodes, int4] of [
-      [raised, 3, 3],
-      [old, 1, 0],
-    ] as const) {
-      const { artifact } = await compressed(await modelBytes(model), recipe, samples);
-      const { graph } = await read(artifact);
-      const dequantizing = graph.nodes.filter(({ opType }) => opType === "DequantizeLinear");
-      expect(dequantizing.length).toBe(nodes);
-      // 300 and 100 columns are groups of 50; 784 are not.
-      const grouped = dequantizing.filter(({ attributes }) =>
-        attributes.some(({ name }) => name === "block_size"),
-      );
-      expect(grouped.length).toBe(nodes - 1);
-      expect(graph.initializers.filter(({ dataType }) => dataType === DataType.INT4).length).toBe(int4);
-      expect(artifact.byteLength).toBeLessThan(0.3 * lenetBytes);
-      expect((await unseen(lenet, artifact)).top1).toBeGreaterThan(0.97);
-    }
+    const { artifact, report } = await compressed(await bytesOf(lenet), recipe, samples);
+    const model = await read(artifact);
+    expect(report.model.opset).toBe(14);
+    expect(standardOpset(model)).toBe(21);
+    expect(report.lossless).toContainEqual({ pass: "raise-opset", changes: 1 });
+    const nodes = model.graph.nodes.filter(({ opType }) => opType === "DequantizeLinear");
+    // 300 and 100 columns are groups of 50; 784 are not. Nodes of the last layer come first.
+    expect(nodes.map((node) => intAttribute(node, "block_size", 0))).toEqual([50, 50, 49]);
+    expect(report.layers.map(({ reason }) => reason)).toEqual([
+      "groups of 49 inputs share a scale, since groups of 50 do not fit its 784 inputs",
+      null,
+      null,
+    ]);
+    expect(model.graph.initializers.filter(({ dataType }) => dataType === DataType.INT4).length).toBe(3);
+    expect(artifact.byteLength).toBeLessThan(0.16 * lenetBytes);
+    expect((await unseen(lenet, artifact)).top1).toBeGreaterThan(0.97);
+  });
+
+  test("what a recipe says that an opset cannot: the layer and the warning say why", async () => {
+    const pooled = graphOf({
+      nodes: [
+        node("Conv", ["x", "w"], ["c"]),
+        node("AveragePool", ["c"], ["y"], {
+          kernel_shape: ints(2, 2),
+          strides: ints(2, 2),
+          ceil_mode: int(1),
+        }),
+      ],
+      initializers: [floatTensor("w", [32, 64, 1, 1], floats([32, 64, 1, 1]))],
+      inputs: [value("x", [1, 64, 6, 6])],
+      outputs: [value("y", [1, 32, 3, 3])],
+    });
+    const upload = await modelBytes(modelOf(pooled, 12));
+    const { artifact, report } = await compressed(upload, { quantization: { weights: "int4" } });
+    expect(standardOpset(await read(artifact))).toBe(12);
+    expect(report.warnings).toEqual([
+      "the opset stays below 21, which the recipe's quantization needs: the operator AveragePool cannot be raised to opset 21: windows past the border are averaged otherwise; export the model with a newer opset",
+    ]);
+    expect(report.layers[0]!.reason).toBe(
+      "nodes that fold decode it, since DequantizeLinear needs opset 21 for its scales and the model has opset 12",
+    );
+    const int8 = await compressed(upload, { quantization: { weights: "int8" } });
+    expect(int8.report.warnings).toEqual([]);
+    expect(standardOpset(await read(int8.artifact))).toBe(13);
+    expect(int8.report.layers[0]!.reason).toBeNull();
+    const automatic = await compressed(upload, {});
+    expect(standardOpset(await read(automatic.artifact))).toBe(12);
   });
 
   test("several methods at once, a layer that is skipped, and one of its own", async () => {

@@ -1,14 +1,8 @@
 import { type FormKind, type FormTarget, kernelElements, reasonAgainst } from "../forms/form.ts";
 import type { LayerTreater } from "../layer-treater.ts";
 import type { ChainForm, SparsityTreatment, StorageTreatment, Treatment } from "../treatment.ts";
-import type {
-  LayerPolicy,
-  LowRankPolicy,
-  Policy,
-  QuantizationPolicy,
-  SharingPolicy,
-  SparsityPolicy,
-} from "./policy.ts";
+import { storageOf } from "./named-storage.ts";
+import type { LayerPolicy, LowRankPolicy, Policy, SharingPolicy, SparsityPolicy } from "./policy.ts";
 
 /** What is to be tried on a layer, and why nothing or not all of it is. */
 export interface Treatments {
@@ -50,7 +44,7 @@ function openTreatments(treater: LayerTreater, policy: LayerPolicy): Treatment[]
   const size = treater.work <= MODERATE && treater.elements <= MODERATE_ELEMENTS ? "small" : "large";
   const free = policy.quantization.use === "auto";
   const storages = (levels: readonly number[]): (StorageTreatment | null)[] =>
-    free ? levels.map((one) => integers(one)) : [storageOf(policy.quantization, treater)];
+    free ? levels.map((one) => integers(one)) : [storageOf(policy.quantization)];
   const found: Treatment[] = [];
   if (free) {
     found.push({ form: null, sparsity: null, storage: { kind: "half" } });
@@ -117,7 +111,7 @@ function exactTreatment(
 ): { treatment: Treatment | null; reason: string | null } {
   const { form, reason } = exactForm(treater, policy);
   const sparsity = sparsityOf(policy.sparsity, treater);
-  const storage = storageOf(policy.quantization, treater);
+  const storage = storageOf(policy.quantization);
   const treatment = { form, sparsity, storage };
   return { treatment: form || sparsity || storage ? treatment : null, reason };
 }
@@ -195,21 +189,4 @@ function sparsityOf(policy: SparsityPolicy, treater: LayerTreater): SparsityTrea
   const means = { solver, regularizer, strength };
   if (!("ratio" in policy)) return { pattern, ratio: null, ...means };
   return { pattern, ratio: treater.globalRatio ?? policy.ratio, ...means };
-}
-
-/** int4 has a scale for every 32 columns, as runtimes expect it; int8 one for every row. */
-const INT4_GROUP = 32;
-
-function storageOf(policy: QuantizationPolicy, treater: LayerTreater): StorageTreatment | null {
-  if (policy.use !== "exactly") return null;
-  const { weights, group, storage = "dequantize_linear" } = policy;
-  if (weights === "fp16") return { kind: "half" };
-  const wanted = group ?? (weights === "int4" ? INT4_GROUP : null);
-  const divides = wanted !== null && (treater.facts.layout?.columns ?? 0) % wanted === 0;
-  return {
-    kind: "integers",
-    levels: weights === "int4" ? 15 : 255,
-    group: divides ? wanted : null,
-    decode: storage,
-  };
 }

@@ -24,6 +24,8 @@ export interface StoredFactors {
   /** Numbers stored, and those of them that are not zero. */
   readonly parameters: number;
   readonly nonzero: number;
+  /** What was done otherwise than the treatment says, and why. */
+  readonly remarks: readonly string[];
 }
 
 /** Levels of the factors that come first: what they lose, everything after them loses. */
@@ -80,16 +82,20 @@ export class FactoredLayer {
     const stages = stagesOf(solution.form, this.#layer);
     const values = new Map(solution.weights.map((weight) => [weight.role, weight.values]));
     const weights: ResultWeight[] = [];
+    const remarks: string[] = [];
     const store = ({ role, dims, layout }: Stage, moments: readonly (InputMoments | null)[]) => {
       const last = role === stages.at(-1)!.role;
+      const storage = last ? treatment.storage : finer(treatment.storage);
       const size = layout.count * layout.rows * layout.columns;
       const matrices = toMatrices(layout, values.get(role)!.subarray(0, size));
       const made = new MatrixTreater(
         { dims, dataType, layout, matrices, moments, positions: 1 },
         this.#kernels,
         opset,
-      ).treat(last ? treatment.sparsity : null, last ? treatment.storage : finer(treatment.storage));
+      ).treat(last ? treatment.sparsity : null, storage);
       weights.push({ role, stored: made.stored });
+      const wider = storage === treatment.storage ? [] : [`it has ${LEAST_FIRST_LEVELS} levels`];
+      for (const remark of [...wider, ...made.remarks]) remarks.push(`factor "${role}": ${remark}`);
       return made.matrices;
     };
     const factors = madeInTurn(solution.form, this.#layer, store, this.#kernels);
@@ -98,6 +104,7 @@ export class FactoredLayer {
       matrices: this.#product(solution.form, stages, factors),
       parameters: factors.reduce((sum, factor) => sum + factor.length, 0),
       nonzero: factors.reduce((sum, factor) => sum + countNonzero(factor), 0),
+      remarks,
     };
   }
 
