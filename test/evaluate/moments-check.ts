@@ -6,7 +6,7 @@ import { referenceKernels } from "../../src/kernels/reference/kernels.ts";
 import { widen } from "../../src/onnx/constant/half.ts";
 import { DataType } from "../../src/onnx/data-type.ts";
 import { listLayers } from "../../src/onnx/layers.ts";
-import type { Model } from "../../src/onnx/model.ts";
+import type { Model, ValueInfo } from "../../src/onnx/model.ts";
 import { inferShapes } from "../../src/onnx/shapes/infer.ts";
 import { readTensor } from "../../src/onnx/tensor.ts";
 import type { TensorValue } from "../../src/onnx/tensor-value.ts";
@@ -90,3 +90,9 @@ export async function gap(model: Model, feeds: readonly Feeds[]): Promise<number
   const [moments] = [...(await momentsOf(model, feeds)).values()];
   return Math.abs((await expectedEnergy(model, moments!)) - given) / given;
 }
+
+/** A value whose shape is left to be inferred. */
+export const open = (name: string, dataType: number = DataType.FLOAT): ValueInfo => ({
+  name,
+  type: { kind: "tensor", dataType },
+});
