@@ -2,14 +2,11 @@ import { cpus } from "node:os";
 import { type ConvolutionWork, convolutionTime, formWork } from "../src/compress/kernel-sharing/cost.ts";
 import { RATES } from "../src/compress/kernel-sharing/rates.ts";
 import type { SharingForm } from "../src/compress/treatment.ts";
-import { DataType } from "../src/onnx/data-type.ts";
-import { type NewAttribute, nodeOf } from "../src/onnx/edit.ts";
+import { nodeOf } from "../src/onnx/edit.ts";
 import type { Model, Node, Tensor } from "../src/onnx/model.ts";
-import { tensorOf } from "../src/onnx/tensor.ts";
-import { elementCount } from "../src/onnx/tensor-value.ts";
-import { modelBytes } from "../src/onnx/write.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 import { markdownTable, writeSection } from "./benchmarks-file.ts";
+import { benchModel, ints, noiseTensor, shortestTimes, type TimingLimits } from "./shortest-times.ts";
 
 /**
  * Times dense convolutions and both forms of kernel sharing in onnxruntime-web (Node, one thread), fits the rates of
@@ -40,9 +37,7 @@ const KERNELS: readonly (readonly [height: number, width: number, bases: readonl
 ];
 /** A 5×5 convolution of more MACs takes too long to be worth its row. */
 const MOST_MACS = 4e8;
-const LEAST_RUNS = 15;
-const MOST_RUNS = 40;
-const LEAST_MS = 150;
+const LIMITS: TimingLimits = { leastRuns: 15, mostRuns: 40, leastMs: 150 };
 
 const FORMS: readonly SharingForm[] = ["basis_first", "coefficients_first"];
 type Kind = keyof typeof RATES;
@@ -104,7 +99,7 @@ await writeSection(
   `## Kernel sharing in onnxruntime-web
 
 \`npx node scripts/bench-forms.ts\` on ${cpus()[0]?.model.trim()}, Node ${process.version}, ${runtime.name}, one thread. Milliseconds are the shortest
-of at least ${LEAST_RUNS} runs; *d* is the number of basis kernels; "faster" is the dense convolution's time over the form's, measured and as the cost model
+of at least ${LIMITS.leastRuns} runs; *d* is the number of basis kernels; "faster" is the dense convolution's time over the form's, measured and as the cost model
 of src/compress/kernel-sharing/cost.ts predicts it.
 
 ${markdownTable(
@@ -143,19 +138,8 @@ async function timed(
   kernel: readonly number[],
   size: number,
 ): Promise<number> {
-  const session = await runtime.load(await modelBytes(chain(parts, kernel, size)));
-  const dims = [1, parts[0]!.inputs, size, size];
-  const feeds = { x: { dataType: DataType.FLOAT, dims, data: noise(elementCount(dims)) } };
-  await session.run(feeds);
-  const times: number[] = [];
-  for (let total = 0; times.length < LEAST_RUNS || (total < LEAST_MS && times.length < MOST_RUNS); ) {
-    const start = performance.now();
-    await session.run(feeds);
-    times.push(performance.now() - start);
-    total += times.at(-1)!;
-  }
-  await session.release();
-  return Math.min(...times);
+  const [time] = await shortestTimes(runtime, [chain(parts, kernel, size)], LIMITS);
+  return time!;
 }
 
 function chain(parts: readonly ConvolutionWork[], kernel: readonly number[], size: number): Model {
@@ -163,8 +147,7 @@ function chain(parts: readonly ConvolutionWork[], kernel: readonly number[], siz
   const initializers: Tensor[] = [];
   parts.forEach(({ inputs, outputs, groups, kernel: elements }, i) => {
     const shape = elements === 1 ? [1, 1] : kernel;
-    const dims = [outputs, inputs / groups, ...shape];
-    initializers.push(tensorOf(`w${i}`, { dataType: DataType.FLOAT, dims, data: noise(elementCount(dims)) }));
+    initializers.push(noiseTensor(`w${i}`, [outputs, inputs / groups, ...shape]));
     const pads = shape.map((k) => k >> 1);
     nodes.push(
       nodeOf("Conv", [i === 0 ? "x" : `v${i}`, `w${i}`], [i === parts.length - 1 ? "y" : `v${i + 1}`], {
@@ -174,37 +157,7 @@ function chain(parts: readonly ConvolutionWork[], kernel: readonly number[], siz
       }),
     );
   });
-  const value = (name: string, channels: number) => ({
-    name,
-    type: { kind: "tensor" as const, dataType: DataType.FLOAT, shape: [1, channels, size, size] },
-  });
-  return {
-    irVersion: 8,
-    opsetImports: [{ domain: "", version: 14 }],
-    graph: {
-      name: "bench",
-      nodes,
-      initializers,
-      sparseInitializers: [],
-      inputs: [value("x", parts[0]!.inputs)],
-      outputs: [value("y", parts.at(-1)!.outputs)],
-      valueInfo: [],
-    },
-    metadata: [],
-    functions: [],
-  };
-}
-
-function ints(value: readonly number[]): NewAttribute {
-  return { type: "ints", value };
-}
-
-function noise(count: number): Float32Array {
-  let state = 1;
-  return Float32Array.from({ length: count }, () => {
-    state = (state * 1103515245 + 12345) % 2147483648;
-    return state / 2147483648 - 0.5;
-  });
+  return benchModel(nodes, initializers, [1, parts[0]!.inputs, size, size]);
 }
 
 /**

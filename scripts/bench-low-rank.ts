@@ -3,17 +3,13 @@ import { chainOf, storedDims } from "../src/compress/forms/chain.ts";
 import { type Form, type FormTarget, targetOf } from "../src/compress/forms/form.ts";
 import { withChain } from "../src/compress/forms/with-chain.ts";
 import { formWork, workTime } from "../src/compress/forms/work.ts";
-import { DataType } from "../src/onnx/data-type.ts";
 import { freshNames, type NewAttribute, nodeOf } from "../src/onnx/edit.ts";
 import { listLayers } from "../src/onnx/layers.ts";
-import type { Model, Tensor } from "../src/onnx/model.ts";
+import type { Model } from "../src/onnx/model.ts";
 import { inferShapes } from "../src/onnx/shapes/infer.ts";
-import { tensorOf } from "../src/onnx/tensor.ts";
-import { elementCount } from "../src/onnx/tensor-value.ts";
-import { modelBytes } from "../src/onnx/write.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
-import type { Session } from "../src/runtime/runtime.ts";
 import { markdownTable, writeSection } from "./benchmarks-file.ts";
+import { benchModel, ints, noiseTensor, shortestTimes, type TimingLimits } from "./shortest-times.ts";
 
 /**
  * Times the forms that are not kernel sharing (scripts/bench-forms.ts has that) against the layers that they replace, in
@@ -33,9 +29,7 @@ const PRODUCTS = [
   [50, 384, 384],
   [256, 256, 256],
 ] as const;
-const LEAST_RUNS = 15;
-const MOST_RUNS = 200;
-const LEAST_MS = 400;
+const LIMITS: TimingLimits = { leastRuns: 15, mostRuns: 200, leastMs: 400 };
 
 const runtime = await nodeRuntime();
 const rows: (string | number)[][] = [];
@@ -67,7 +61,7 @@ await writeSection(
   `## Low-rank forms in onnxruntime-web
 
 \`npx node scripts/bench-low-rank.ts\` on ${cpus()[0]?.model.trim()}, Node ${process.version}, ${runtime.name}, one thread. Milliseconds are the shortest of at
-least ${LEAST_RUNS} runs, the layer and its form in turns; "faster" is the layer's time over the form's, measured and as src/compress/forms/work.ts predicts it.
+least ${LIMITS.leastRuns} runs, the layer and its form in turns; "faster" is the layer's time over the form's, measured and as src/compress/forms/work.ts predicts it.
 
 ${markdownTable(["layer", "ms", "form", "ms", "faster", "predicted"], rows)}`,
 );
@@ -78,7 +72,8 @@ async function compared(model: Model, label: string, forms: readonly [string, Fo
   const target = targetOf(use.node, use.geometry, layer!.dims)!;
   const predicted = (form: Form) => workTime(formWork(form, target));
   for (const [name, form] of forms) {
-    const [dense, chained] = await timed(model, withForm(model, form, target));
+    const times = await shortestTimes(runtime, [model, withForm(model, form, target)], LIMITS);
+    const [dense, chained] = [times[0]!, times[1]!];
     rows.push([
       label,
       dense.toFixed(3),
@@ -99,64 +94,11 @@ function withForm(model: Model, form: Form, target: FormTarget): Model {
   return { ...model, graph: { ...graph, initializers: [...graph.initializers, ...initializers] } };
 }
 
-/** Shortest times of both models, run in turns on the same input. */
-async function timed(...models: readonly [Model, Model]): Promise<[number, number]> {
-  const sessions: Session[] = [];
-  for (const model of models) sessions.push(await runtime.load(await modelBytes(model)));
-  const type = models[0].graph.inputs[0]!.type;
-  const dims = (type?.kind === "tensor" ? type.shape : []) as number[];
-  const feeds = { x: { dataType: DataType.FLOAT, dims, data: noise(elementCount(dims)) } };
-  const best: [number, number] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
-  let total = 0;
-  for (let run = 0; run < LEAST_RUNS || (total < LEAST_MS && run < MOST_RUNS); run++) {
-    for (const which of [0, 1] as const) {
-      const start = performance.now();
-      await sessions[which]!.run(feeds);
-      const ms = performance.now() - start;
-      best[which] = Math.min(best[which], ms);
-      total += ms;
-    }
-  }
-  for (const session of sessions) await session.release();
-  return best;
-}
-
 function layerModel(
   op: string,
   data: readonly number[],
   weight: readonly number[],
   attributes: Readonly<Record<string, NewAttribute>>,
 ): Model {
-  const type = { kind: "tensor", dataType: DataType.FLOAT, shape: data } as const;
-  return {
-    irVersion: 8,
-    opsetImports: [{ domain: "", version: 14 }],
-    graph: {
-      name: "bench",
-      nodes: [nodeOf(op, ["x", "w"], ["y"], attributes)],
-      initializers: [noiseTensor("w", weight)],
-      sparseInitializers: [],
-      inputs: [{ name: "x", type }],
-      outputs: [{ name: "y" }],
-      valueInfo: [],
-    },
-    metadata: [],
-    functions: [],
-  };
-}
-
-function noiseTensor(name: string, dims: readonly number[]): Tensor {
-  return tensorOf(name, { dataType: DataType.FLOAT, dims, data: noise(elementCount(dims)) });
-}
-
-function ints(value: readonly number[]): NewAttribute {
-  return { type: "ints", value };
-}
-
-function noise(count: number): Float32Array {
-  let state = 1;
-  return Float32Array.from({ length: count }, () => {
-    state = (state * 1103515245 + 12345) % 2147483648;
-    return state / 2147483648 - 0.5;
-  });
+  return benchModel([nodeOf(op, ["x", "w"], ["y"], attributes)], [noiseTensor("w", weight)], data);
 }
