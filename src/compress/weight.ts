@@ -10,14 +10,6 @@ export interface LayerWeight {
   readonly values: FloatArray;
 }
 
-/** Bytes of one element, for the types whose weights this version compresses: float, double and float16. */
-export function itemBytes(dataType: number): number | undefined {
-  if (dataType === DataType.FLOAT) return 4;
-  if (dataType === DataType.DOUBLE) return 8;
-  if (dataType === DataType.FLOAT16) return 2;
-  return undefined;
-}
-
 /** The numbers of a stored tensor; undefined for types that are not compressed (integers, bfloat16, …). */
 export function weightOf(value: TensorValue): LayerWeight | undefined {
   const { dataType, dims, data } = value;

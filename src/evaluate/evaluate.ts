@@ -3,7 +3,7 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { accuracyOf, countRight, type Tally } from "./accuracy.ts";
 import { FidelityAccumulator, leastR2 } from "./fidelity.ts";
 import { type LatencyOptions, measureLatency } from "./latency.ts";
-import { makeReference, type Reference, type ReferenceInput } from "./reference.ts";
+import type { Reference } from "./reference.ts";
 
 export interface Comparison {
   readonly fidelity: Fidelity;
@@ -73,14 +73,4 @@ export async function latencyOf(
   } finally {
     await before.release();
   }
-}
-
-/** Original against artifact: fidelity, accuracy where there are labels, and latency. */
-export async function evaluateModels(
-  input: ReferenceInput & { readonly compressed: Uint8Array } & LatencyOptions,
-): Promise<Comparison & { readonly latency: Latency }> {
-  const reference = await makeReference(input);
-  const comparison = await compareWith(reference, input.runtime, input.compressed);
-  const latency = await latencyOf(reference, input.runtime, input.bytes, input.compressed, input);
-  return { ...comparison, latency };
 }

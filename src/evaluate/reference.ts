@@ -44,17 +44,8 @@ export interface ReferenceLimits {
   readonly outputBytes: number;
 }
 
-/** Multiply-accumulates to spend on the original's made-up samples. */
-const SYNTHETIC_MACS = 16e9;
-const MAX_SYNTHETIC = 8;
-
-/** Made-up samples to run a model on: 8, down to 2 for a model so large that those take too long. */
-export function syntheticCount(macs: number | null): number {
-  return Math.min(MAX_SYNTHETIC, Math.max(2, Math.round(SYNTHETIC_MACS / Math.max(1, macs ?? 0))));
-}
-
 const LIMITS: ReferenceLimits = {
-  synthetic: MAX_SYNTHETIC,
+  synthetic: 8,
   samples: 2048,
   feeds: 256,
   outputBytes: 32 * 2 ** 20,

@@ -41,10 +41,6 @@ export function floatsAttribute<T>(node: Node, name: string, fallback: T): reado
   return attributeValue(node, name, "floats") ?? fallback;
 }
 
-export function stringsAttribute<T>(node: Node, name: string, fallback: T): readonly string[] | T {
-  return attributeValue(node, name, "strings") ?? fallback;
-}
-
 export function tensorAttribute(node: Node, name: string): Tensor | undefined {
   return attributeValue(node, name, "tensor");
 }
@@ -122,20 +118,6 @@ export function mapGraphs(
 ): Graph {
   const inner = mapSubgraphs(graph, (one, steps) => mapGraphs(one, rewrite, [...path, ...steps]));
   return rewrite(inner, path);
-}
-
-/** As mapGraphs, for a rewrite that reads tensors; one graph at a time, in order. */
-export async function mapGraphsAsync(
-  graph: Graph,
-  rewrite: (graph: Graph, path: readonly string[]) => Promise<Graph>,
-): Promise<Graph> {
-  const answers = new Map<Graph, Graph>();
-  // Inner graphs come last in walkGraphs, so that going backwards rewrites them before the graphs around them.
-  for (const { graph: one, path } of [...walkGraphs(graph)].reverse()) {
-    const inner = mapSubgraphs(one, (subgraph) => answers.get(subgraph) ?? subgraph);
-    answers.set(one, await rewrite(inner, path));
-  }
-  return answers.get(graph) ?? graph;
 }
 
 /** Replaces the graphs that the graph's own nodes hold, and only those. */

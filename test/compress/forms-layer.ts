@@ -91,7 +91,7 @@ export function layerModel(
 }
 
 /** The layer's solution of that form, as its solver gives it. */
-export function solved(layer: FoundLayer, form: Form): FormSolution {
+export function solved(layer: FormLayer, form: Form): FormSolution {
   switch (form.kind) {
     case "kernel_sharing":
       return prepareKernelSharing([layer], kernels).at(form.bases, form.order)[0]!;

@@ -1,20 +1,17 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Form } from "../../src/compress/forms/form.ts";
-import { type FormLayer, type FormSolution, formError } from "../../src/compress/forms/solution.ts";
+import { type FormLayer, formError } from "../../src/compress/forms/solution.ts";
 import { type InputMoments, layerError } from "../../src/compress/input-moments.ts";
-import { prepareKernelSharing } from "../../src/compress/kernel-sharing/calibrated.ts";
 import { activationAwareSvd } from "../../src/compress/low-rank/activation-aware-svd.ts";
 import { alternating } from "../../src/compress/low-rank/alternating.ts";
 import { prepareBasisSharing } from "../../src/compress/low-rank/basis-sharing.ts";
 import { prepareLowRank } from "../../src/compress/low-rank/low-rank.ts";
 import { metricOf } from "../../src/compress/low-rank/metric.ts";
 import { reducedMoments } from "../../src/compress/low-rank/reduced-moments.ts";
-import { prepareSpatial } from "../../src/compress/low-rank/spatial.ts";
-import { prepareTucker } from "../../src/compress/low-rank/tucker.ts";
 import { referenceKernels as kernels } from "../../src/kernels/reference/kernels.ts";
 import { matmul } from "../../src/kernels/reference/matmul.ts";
-import { correlatedMoments, momentsOf } from "./forms-layer.ts";
+import { correlatedMoments, momentsOf, solved } from "./forms-layer.ts";
 import { floats } from "./tiny.ts";
 
 /** A convolution's layer straight from its shape: no model needed. */
@@ -83,21 +80,6 @@ function product(
     matrices: floats([rows, columns], seed + 7),
     moments: [moments],
   };
-}
-
-function solved(layer: FormLayer, form: Form): FormSolution {
-  switch (form.kind) {
-    case "kernel_sharing":
-      return prepareKernelSharing([layer], kernels).at(form.bases, form.order)[0]!;
-    case "low_rank":
-      return prepareLowRank(layer, kernels).at(form.rank);
-    case "spatial":
-      return prepareSpatial(layer, form.axis, kernels).at(form.rank);
-    case "tucker":
-      return prepareTucker(layer, kernels).at(form.inputRank, form.outputRank);
-    case "dense":
-      return { form, weights: [], dense: layer.matrices, error: 0 };
-  }
 }
 
 /** The layer error of what the same solver makes of the weight alone. */

@@ -3,8 +3,7 @@ import * as ortNode from "onnxruntime-node";
 import { describe, expect, test } from "vitest";
 import { type CodedWeight, codedValues, factorOf } from "../../src/compress/storage/coded.ts";
 import { decodeNodes } from "../../src/compress/storage/decode-nodes.ts";
-import { decoded } from "../../src/compress/storage/decoded.ts";
-import { digitBytes, digitsFor, packDigits, unpackDigits } from "../../src/compress/storage/digits.ts";
+import { digitBytes, digitsFor, packDigits } from "../../src/compress/storage/digits.ts";
 import { countGaps, gapsOf } from "../../src/compress/storage/gaps.ts";
 import { storeCoded, storeHalf, storePlain } from "../../src/compress/storage/store.ts";
 import { storeDequantized } from "../../src/compress/storage/store-dequantized.ts";
@@ -20,6 +19,7 @@ import { elementCount } from "../../src/onnx/tensor-value.ts";
 import { validateModel, validateSparseTensors } from "../../src/onnx/validate.ts";
 import { modelBytes } from "../../src/onnx/write.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
+import { decoded, unpackDigits } from "./decoded.ts";
 import { graphOf, modelOf, value } from "./tiny.ts";
 
 /** A model whose outputs are the rebuilt weights. */

@@ -67,17 +67,6 @@ export function packDigits(
   return words;
 }
 
-export function unpackDigits({ base, count }: Digits, words: ArrayLike<number>): Uint8Array {
-  const digits = new Uint8Array(count);
-  let power = 1;
-  for (let at = 0; at < count; at += words.length) {
-    const end = Math.min(words.length, count - at);
-    for (let i = 0; i < end; i++) digits[at + i] = Math.floor(words[i]! / power) % base;
-    power *= base;
-  }
-  return digits;
-}
-
 /**
  * Adds the nodes that take the words apart: int32 or int64 digits, of the given dims (their product is the count).
  */

@@ -1,6 +1,5 @@
 import { intsAttribute } from "../edit.ts";
 import type { Node } from "../model.ts";
-import { nodeMacs } from "./macs.ts";
 import { countOf, type NodeShapes, times } from "./node-shapes.ts";
 
 /** Operations on each output element; a transcendental function counts as one. */
@@ -53,11 +52,4 @@ export function vectorFlops(node: Node, shapes: NodeShapes): number | null {
     return times(countOf(shapes.outputs[0]), ...window);
   }
   return 0;
-}
-
-/** All floating-point operations of a node: two for each multiply-accumulate, and the rest. */
-export function nodeFlops(node: Node, shapes: NodeShapes): number | null {
-  const macs = nodeMacs(node, shapes);
-  const rest = vectorFlops(node, shapes);
-  return macs === null || rest === null ? null : 2 * macs + rest;
 }

@@ -1,13 +1,13 @@
-import type { FloatArray } from "../../kernels/reference/matmul.ts";
-import { widen } from "../../onnx/constant/half.ts";
-import { DataType } from "../../onnx/data-type.ts";
-import { readSparseTensor } from "../../onnx/sparse.ts";
-import { readTensor } from "../../onnx/tensor.ts";
-import { elementCount, type TensorArray, type TensorValue } from "../../onnx/tensor-value.ts";
-import { rounded } from "../weight.ts";
-import { multiply } from "./coded.ts";
-import { unpackDigits } from "./digits.ts";
-import type { PartRole, StoredWeight } from "./stored-weight.ts";
+import { multiply } from "../../src/compress/storage/coded.ts";
+import type { Digits } from "../../src/compress/storage/digits.ts";
+import type { PartRole, StoredWeight } from "../../src/compress/storage/stored-weight.ts";
+import { rounded } from "../../src/compress/weight.ts";
+import type { FloatArray } from "../../src/kernels/reference/matmul.ts";
+import { widen } from "../../src/onnx/constant/half.ts";
+import { DataType } from "../../src/onnx/data-type.ts";
+import { readSparseTensor } from "../../src/onnx/sparse.ts";
+import { readTensor } from "../../src/onnx/tensor.ts";
+import { elementCount, type TensorArray, type TensorValue } from "../../src/onnx/tensor-value.ts";
 
 /**
  * The numbers that a runtime computes with, bit for bit, from the stored parts: Float64Array for double, otherwise
@@ -91,4 +91,16 @@ function numeric(data: TensorArray): ArrayLike<number> {
     throw new RangeError("parts hold numbers of at most 32 bits, or doubles");
   }
   return data;
+}
+
+/** The inverse of packDigits. */
+export function unpackDigits({ base, count }: Digits, words: ArrayLike<number>): Uint8Array {
+  const digits = new Uint8Array(count);
+  let power = 1;
+  for (let at = 0; at < count; at += words.length) {
+    const end = Math.min(words.length, count - at);
+    for (let i = 0; i < end; i++) digits[at + i] = Math.floor(words[i]! / power) % base;
+    power *= base;
+  }
+  return digits;
 }
