@@ -27,6 +27,9 @@ export async function runNative(bytes: Uint8Array, feeds: Feeds): Promise<Feeds>
   const session = await ort.InferenceSession.create(bytes, {
     graphOptimizationLevel: "disabled",
     logSeverityLevel: 4,
+    // Test files run side by side; more threads would only wait for each other.
+    intraOpNumThreads: 1,
+    interOpNumThreads: 1,
   });
   try {
     const inputs = Object.fromEntries(
