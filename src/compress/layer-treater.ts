@@ -4,9 +4,9 @@ import { DataType } from "../onnx/data-type.ts";
 import { chainOf } from "./forms/chain.ts";
 import { FactoredLayer } from "./forms/factored-layer.ts";
 import { type Form, type FormTarget, kernelElements } from "./forms/form.ts";
-import { formError } from "./forms/solution.ts";
+import { formError, outputEnergy } from "./forms/solution.ts";
 import { formWork, workMacs, workTime } from "./forms/work.ts";
-import { centred, type InputMoments } from "./input-moments.ts";
+import { centred, type InputMoments, shrunk } from "./input-moments.ts";
 import type { LayerFacts } from "./layer-facts.ts";
 import { fromMatrices, type MatrixLayout, toMatrices } from "./layer-matrix.ts";
 import type { LayerResult, ResultWeight } from "./layer-result.ts";
@@ -41,6 +41,12 @@ export interface TreatedLayer {
   readonly bias: Float32Array | null;
 }
 
+/** Moments, and the energy tr(W·G·Wᵀ) of the layer's weight under them, once it is known. */
+interface Weighed {
+  readonly moments: readonly (InputMoments | null)[];
+  energy: number | null;
+}
+
 /** Bytes that a further node takes in the file, with names and attributes. Rounded up. */
 const NODE_BYTES = 80;
 
@@ -56,8 +62,10 @@ export class LayerTreater {
   readonly untreatable: string | null;
   readonly #input: LayerInput;
   readonly #matrices: Float32Array;
-  /** As the methods see them: of x − E[x] where the bias takes up the mean of a change. */
-  readonly #moments: readonly (InputMoments | null)[];
+  /** Of x − E[x] where the bias takes up the mean of a change. */
+  readonly #seen: Weighed;
+  /** As the methods see them, which are to serve other samples. */
+  readonly #expected: Weighed;
   readonly #corrects: boolean;
   #dense: MatrixTreater | null = null;
   #factored: FactoredLayer | null = null;
@@ -73,7 +81,12 @@ export class LayerTreater {
     const count = layout?.count ?? 0;
     const seen = moments ?? Array.from({ length: count }, () => null);
     this.#corrects = bias !== null && moments !== null && count * (layout?.rows ?? 0) === bias.length;
-    this.#moments = this.#corrects ? seen.map((one) => one && centred(one)) : seen;
+    const varying = this.#corrects ? seen.map((one) => one && centred(one)) : seen;
+    const expected = varying.map((one) => one && shrunk(one));
+    this.#seen = { moments: varying, energy: null };
+    this.#expected = expected.every((one, i) => one === varying[i])
+      ? this.#seen
+      : { moments: expected, energy: null };
   }
 
   get elements(): number {
@@ -104,7 +117,7 @@ export class LayerTreater {
   get #factors(): FactoredLayer {
     const layout = this.facts.layout!;
     this.#factored ??= new FactoredLayer(
-      { target: this.target!, layout, matrices: this.#matrices, moments: this.#moments },
+      { target: this.target!, layout, matrices: this.#matrices, moments: this.#expected.moments },
       this.#input.kernels,
     );
     return this.#factored;
@@ -159,7 +172,7 @@ export class LayerTreater {
         dataType: facts.dataType,
         layout,
         matrices: this.#matrices,
-        moments: this.#moments,
+        moments: this.#expected.moments,
         positions: kernelPositions(facts),
       },
       kernels,
@@ -191,6 +204,13 @@ export class LayerTreater {
     );
   }
 
+  #error(weighed: Weighed, matrices: Float32Array): number {
+    const { kernels, facts } = this.#input;
+    const layer = { layout: facts.layout!, matrices: this.#matrices, moments: weighed.moments };
+    weighed.energy ??= outputEnergy(layer, this.#matrices, kernels);
+    return formError(layer, matrices, kernels, weighed.energy);
+  }
+
   #treated(
     treatment: Treatment,
     made: Pick<LayerResult, "weights" | "chain" | "remarks"> & {
@@ -200,10 +220,11 @@ export class LayerTreater {
       readonly cost: Cost;
     },
   ): TreatedLayer {
-    const { facts, weight, bias, kernels, moments, opset } = this.#input;
+    const { facts, weight, bias, moments, opset } = this.#input;
     const layout = facts.layout!;
     const { matrices, cost } = made;
-    const error = formError({ layout, matrices: this.#matrices, moments: this.#moments }, matrices, kernels);
+    const layerError = this.#error(this.#seen, matrices);
+    const error = this.#seen === this.#expected ? layerError : this.#error(this.#expected, matrices);
     const moved = this.#corrects ? corrected(bias!, this.#matrices, matrices, layout, moments!) : null;
     const weights: ResultWeight[] = [...made.weights];
     if (moved) {
@@ -230,7 +251,7 @@ export class LayerTreater {
           parameters: { original: weight!.values.length, compressed: made.parameters },
           nonzero: { original: countNonzero(weight!.values), compressed: made.nonzero },
           macs: { original: facts.macs, compressed: cost.macs },
-          layerError: error,
+          layerError,
           weightError: relativeError(weight!.values, effective),
         },
       },

@@ -67,7 +67,7 @@ export type Candidate = {
   readonly macs: number | null;
   /** Predicted time of one run in onnxruntime-web, ms; null where the layer's work is unknown. */
   readonly time: number | null;
-  /** Layer error tr(ΔW·G·ΔWᵀ)/tr(W·G·Wᵀ) of what is stored, or ‖ΔW‖²/‖W‖² without samples. */
+  /** Layer error tr(ΔW·G·ΔWᵀ)/tr(W·G·Wᵀ) of what is stored, G as other samples can be expected to have it; ‖ΔW‖²/‖W‖² without samples. */
   readonly error: number;
 };
 

@@ -7,7 +7,7 @@ import type { Reference } from "./reference.ts";
 
 export interface Comparison {
   readonly fidelity: Fidelity;
-  /** Least R² of any output on the feeds that were held out; null where none were, or it has none. */
+  /** Least R² of any output that the feeds which were held out promise of others; null where none were, or it has none. */
   readonly heldOutR2: number | null;
   /** Top-1 on the labels; null without labels or class scores. */
   readonly accuracy: { readonly original: number; readonly compressed: number } | null;
@@ -39,7 +39,7 @@ export async function compareWith(
     const compressed = accuracyOf(tallies);
     return {
       fidelity: { data: reference.data, samples: reference.samples, outputs, min_r2: leastR2(outputs) },
-      heldOutR2: reference.heldOut.size > 0 ? leastR2(heldOut.outputs()) : null,
+      heldOutR2: reference.heldOut.size > 0 ? heldOut.cautiousR2() : null,
       accuracy: original === null || compressed === null ? null : { original, compressed },
     };
   } finally {

@@ -10,6 +10,16 @@ export class OutputMismatchError extends Error {
   override readonly name = "OutputMismatchError";
 }
 
+/** One sample's part in the sums of an output. */
+interface Share {
+  readonly count: number;
+  readonly mean: number;
+  /** Σ (y − mean)². */
+  readonly spread: number;
+  /** Σ (y − ŷ)². */
+  readonly error: number;
+}
+
 /** Differences up to this share of the largest value are float32 rounding. */
 const ROUNDING = 1e-6;
 
@@ -37,6 +47,7 @@ class OutputAccumulator {
   #scores = true;
   #rows = 0;
   #agreeing = 0;
+  readonly #shares: Share[] = [];
 
   add(original: TensorValue, compressed: TensorValue): void {
     if (original.dataType === DataType.STRING) this.#addTexts(original, compressed);
@@ -48,6 +59,7 @@ class OutputAccumulator {
     const z = numbersOf(compressed);
     let count = 0;
     let sum = 0;
+    let error = 0;
     for (let i = 0; i < y.length; i++) {
       const a = Number(y[i]);
       const b = Number(z[i]);
@@ -58,24 +70,25 @@ class OutputAccumulator {
       count++;
       sum += a;
       const difference = Math.abs(a - b);
-      this.#error += difference * difference;
+      error += difference * difference;
       if (difference > this.#maxDifference) this.#maxDifference = difference;
       this.#dot += a * b;
       this.#normOriginal += a * a;
       this.#normCompressed += b * b;
       if (Math.abs(a) > this.#largest) this.#largest = Math.abs(a);
     }
-    if (count > 0) this.#mergeSpread(y, z, count, sum / count);
+    this.#error += error;
+    if (count > 0) {
+      const mean = sum / count;
+      const share = { count, mean, spread: spreadOf(y, z, mean), error };
+      this.#shares.push(share);
+      this.#merge(share);
+    }
     this.#scores &&= looksLikeScores(original);
     if (this.#scores) this.#compareRows(original, compressed);
   }
 
-  #mergeSpread(y: Numbers, z: Numbers, count: number, mean: number): void {
-    let spread = 0;
-    for (let i = 0; i < y.length; i++) {
-      const a = Number(y[i]);
-      if (Number.isFinite(a) && Number.isFinite(Number(z[i]))) spread += (a - mean) ** 2;
-    }
+  #merge({ count, mean, spread }: Share): void {
     const total = this.#count + count;
     const shift = mean - this.#mean;
     this.#spread += spread + (shift * shift * this.#count * count) / total;
@@ -120,6 +133,23 @@ class OutputAccumulator {
     return Number.isFinite(r2) ? r2 : null;
   }
 
+  /**
+   * R² less its standard error over the samples, as of a ratio of sums (Cochran, Sampling Techniques, 1977, §6.4): a few
+   * samples that differ much promise little of others. The error is widened for that it is itself found from few.
+   */
+  cautiousR2(): number | null {
+    const r2 = this.#broken > 0 ? null : this.#r2();
+    const m = this.#shares.length;
+    if (r2 === null || m < 2 || !(this.#spread > 0)) return r2;
+    const loss = this.#error / this.#spread;
+    let deviation = 0;
+    for (const { count, mean, spread, error } of this.#shares) {
+      deviation += (error - loss * (spread + count * (mean - this.#mean) ** 2)) ** 2;
+    }
+    const standardError = Math.sqrt((deviation * m) / (m - 1)) / this.#spread;
+    return r2 - standardError * Math.sqrt((m + 1) / (m - 1));
+  }
+
   #cosine(): number | null {
     if (this.#normOriginal === 0 && this.#normCompressed === 0) return this.#error === 0 ? 1 : null;
     const cosine = this.#dot / Math.sqrt(this.#normOriginal) / Math.sqrt(this.#normCompressed);
@@ -152,14 +182,31 @@ export class FidelityAccumulator {
   outputs(): OutputFidelity[] {
     return [...this.#outputs].map(([name, accumulator]) => accumulator.result(name));
   }
+
+  /** The least R² of all outputs that other samples can be expected to keep; null where any has none. */
+  cautiousR2(): number | null {
+    return least([...this.#outputs.values()].map((accumulator) => accumulator.cautiousR2()));
+  }
 }
 
 /** The least R² of all outputs; null where any has none, which a fidelity guard has to take as failing. */
 export function leastR2(outputs: readonly OutputFidelity[]): number | null {
-  return outputs.reduce<number | null>(
-    (least, { r2 }) => (least === null || r2 === null ? null : Math.min(least, r2)),
-    outputs.length === 0 ? null : 1,
-  );
+  return least(outputs.map(({ r2 }) => r2));
+}
+
+function least(figures: readonly (number | null)[]): number | null {
+  const known = figures.filter((r2) => r2 !== null);
+  return known.length < figures.length || known.length === 0 ? null : Math.min(1, ...known);
+}
+
+/** Σ (y − mean)² over what is finite in both. */
+function spreadOf(y: Numbers, z: Numbers, mean: number): number {
+  let spread = 0;
+  for (let i = 0; i < y.length; i++) {
+    const a = Number(y[i]);
+    if (Number.isFinite(a) && Number.isFinite(Number(z[i]))) spread += (a - mean) ** 2;
+  }
+  return spread;
 }
 
 type Numbers = ArrayLike<number> | ArrayLike<bigint>;

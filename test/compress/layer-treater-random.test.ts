@@ -66,7 +66,7 @@ describe("random layers", () => {
           const treated = one.treater.treat(treatments[pick % treatments.length]!);
           await compared(one, treated, { feeds: feedsOf(kind) });
           const error = slowError(one, treated);
-          expect(Math.abs(treated.candidate.error - error)).toBeLessThanOrEqual(1e-4 * error + 1e-6);
+          expect(Math.abs(treated.result.stats.layerError - error)).toBeLessThanOrEqual(1e-4 * error + 1e-6);
         },
       ),
       { numRuns: 100, seed: 4 },

@@ -55,7 +55,7 @@ describe("weights as models hold them", () => {
         const treated = one.treater.treat(treatment);
         await compared(one, treated, { feeds: feedsOf(kind), bound: 2e-3 });
         const error = slowError(one, treated);
-        expect(Math.abs(treated.candidate.error - error)).toBeLessThanOrEqual(1e-4 * error + 1e-8);
+        expect(Math.abs(treated.result.stats.layerError - error)).toBeLessThanOrEqual(1e-4 * error + 1e-8);
       }
     }
   });

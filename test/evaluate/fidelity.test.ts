@@ -18,6 +18,32 @@ function fidelity(pairs: readonly (readonly [TensorValue, TensorValue])[]) {
   return accumulator.outputs()[0]!;
 }
 
+describe("what a few samples promise of others", () => {
+  const cautious = (pairs: readonly (readonly [TensorValue, TensorValue])[]) => {
+    const accumulator = new FidelityAccumulator(["y"]);
+    for (const [y, z] of pairs) accumulator.add({ y }, { y: z });
+    return accumulator.cautiousR2();
+  };
+
+  test("samples that lose alike promise what they keep; one alone, too", () => {
+    const alike = [float([1, -1]), float([1.1, -1.1])] as const;
+    expect(cautious([alike])).toBeCloseTo(0.99, 14);
+    expect(cautious([alike, alike, alike])).toBeCloseTo(0.99, 14);
+  });
+
+  test("losses 0 and 0.02 of spreads 2 and 2: L = 0.005, SE = 0.005 by the ratio's deviations, widened by √3", () => {
+    const pairs = [
+      [float([1, -1]), float([1, -1])],
+      [float([1, -1]), float([1.1, -1.1])],
+    ] as const;
+    expect(cautious(pairs)).toBeCloseTo(1 - 0.005 - 0.005 * Math.sqrt(3), 14);
+  });
+
+  test("an output that is no number promises nothing", () => {
+    expect(cautious([[float([1, 2]), float([1, Number.NaN])]])).toBe(null);
+  });
+});
+
 describe("fidelity in closed form", () => {
   test("y = (1, 2, 3, 4) against (1, 2, 3, 5): R² 0.8, cosine 34/√(30·39), largest difference 1", () => {
     const { r2, cosine, max_abs_difference } = fidelity([[float([1, 2, 3, 4]), float([1, 2, 3, 5])]]);

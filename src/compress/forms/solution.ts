@@ -42,25 +42,39 @@ export function matrixAt(
   return matrices.subarray(index * rows * columns, (index + 1) * rows * columns);
 }
 
-/** input-moments' layerError over all of a layer's matrices together, through the kernels. */
-export function formError(
-  { layout, matrices, moments }: Pick<FormLayer, "layout" | "matrices" | "moments">,
-  dense: Float32Array,
+/** tr(W·G·Wᵀ) of a stack of matrices, through the kernels. */
+export function outputEnergy(
+  { layout, moments }: Pick<FormLayer, "layout" | "moments">,
+  stack: Float32Array,
   kernels: Kernels,
 ): number {
   const { count, rows, columns } = layout;
-  const difference = dense.map((one, i) => one - matrices[i]!);
-  let [lost, total] = [0, 0];
+  let energy = 0;
   for (let index = 0; index < count; index++) {
     const seen = moments[index] ?? null;
-    const energyOf = (stack: Float32Array) => {
-      const w = matrixAt(layout, stack, index);
-      if (!seen?.gram) return quadratic(w, rows, columns, seen);
-      return Math.max(0, dot(kernels.matmul(w, seen.gram, rows, columns, columns), w));
-    };
-    lost += energyOf(difference);
-    total += energyOf(matrices);
+    const w = matrixAt(layout, stack, index);
+    energy += seen?.gram
+      ? Math.max(0, dot(kernels.matmul(w, seen.gram, rows, columns, columns), w))
+      : quadratic(w, rows, columns, seen);
   }
+  return energy;
+}
+
+/**
+ * input-moments' layerError over all of a layer's matrices together, through the kernels.
+ * @param total the original's energy, where it is known already
+ */
+export function formError(
+  layer: Pick<FormLayer, "layout" | "matrices" | "moments">,
+  dense: Float32Array,
+  kernels: Kernels,
+  total = outputEnergy(layer, layer.matrices, kernels),
+): number {
+  const lost = outputEnergy(
+    layer,
+    dense.map((one, i) => one - layer.matrices[i]!),
+    kernels,
+  );
   return total > 0 ? lost / total : lost > 0 ? 1 : 0;
 }
 
