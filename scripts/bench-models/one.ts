@@ -3,10 +3,12 @@ import { InferenceSession, Tensor } from "onnxruntime-node";
 import type { Latency, Report } from "../../schemas/report.ts";
 import { LocalHost } from "../../src/cli/local-host.ts";
 import { compareWith } from "../../src/evaluate/evaluate.ts";
+import { leastTop1 } from "../../src/evaluate/fidelity.ts";
 import { measureLatency } from "../../src/evaluate/latency.ts";
 import { makeReference } from "../../src/evaluate/reference.ts";
 import { runCompression } from "../../src/jobs/pipeline.ts";
 import { DataType } from "../../src/onnx/data-type.ts";
+import { inspectModel } from "../../src/onnx/inspect.ts";
 import { readModel } from "../../src/onnx/read.ts";
 import { bytesSource } from "../../src/onnx/source.ts";
 import type { Feeds } from "../../src/runtime/runtime.ts";
@@ -25,14 +27,16 @@ export interface Row {
   readonly nodeLatency: readonly [number, number];
   /** Least R² of any output on natural inputs that calibration has not seen. */
   readonly r2: number | null;
+  /** Least top-1 agreement of any output of class scores on those. */
+  readonly top1: number | null;
   readonly accuracy: readonly [number, number] | null;
   readonly seconds: number;
   readonly peakMegabytes: number;
   readonly warnings: readonly string[];
 }
 
-/** Natural samples, and as many others to measure on; fewer where there are not so many. */
-const SAMPLES = 16;
+/** Natural samples, and as many others to measure on: as many runs as take about so many multiply-accumulates. */
+const SAMPLES = { macs: 30e9, least: 16, most: 128 };
 const TRAIN_DIGITS = 256;
 const TRAIN_FEED = 8;
 const TEST_DIGITS = 10_000;
@@ -80,6 +84,7 @@ try {
     latency: report.latency_ms && [report.latency_ms.original, report.latency_ms.compressed],
     nodeLatency: [nodeLatency.original, nodeLatency.compressed],
     r2: fidelity.min_r2,
+    top1: leastTop1(fidelity.outputs),
     accuracy: accuracy && [accuracy.original, accuracy.compressed],
     seconds,
     peakMegabytes,
@@ -143,7 +148,11 @@ async function sets({
       ),
     };
   }
-  const feeds: readonly Feeds[] = await natural(2 * SAMPLES);
-  const half = Math.ceil(feeds.length / 2);
-  return { calibration: sampleFile(feeds.slice(0, half), null), unseen: sampleFile(feeds.slice(half), null) };
+  const { macs } = await inspectModel(await readModel(bytesSource(bytes)));
+  const affordable = Math.floor(SAMPLES.macs / Math.max(1, macs ?? 0));
+  const count = Math.max(SAMPLES.least, Math.min(SAMPLES.most, affordable));
+  return {
+    calibration: sampleFile(await natural(count, 0), null),
+    unseen: sampleFile(await natural(count, 1), null),
+  };
 }

@@ -194,6 +194,12 @@ export function leastR2(outputs: readonly OutputFidelity[]): number | null {
   return least(outputs.map(({ r2 }) => r2));
 }
 
+/** The least top-1 agreement of all outputs that are class scores; null where none is. */
+export function leastTop1(outputs: readonly OutputFidelity[]): number | null {
+  const agreements = outputs.flatMap(({ top1_agreement }) => top1_agreement ?? []);
+  return agreements.length === 0 ? null : Math.min(...agreements);
+}
+
 function least(figures: readonly (number | null)[]): number | null {
   const known = figures.filter((r2) => r2 !== null);
   return known.length < figures.length || known.length === 0 ? null : Math.min(1, ...known);

@@ -1,7 +1,7 @@
 import type { Recipe } from "../../schemas/recipe.ts";
-import type { Fidelity } from "../../schemas/report.ts";
 import type { Measurement, Wanted } from "../compress/allocate/search.ts";
 import { compareWith, latencyOf } from "../evaluate/evaluate.ts";
+import { leastTop1 } from "../evaluate/fidelity.ts";
 import { inspectModel } from "../onnx/inspect.ts";
 import type { Model } from "../onnx/model.ts";
 import { encodeModel, modelBytes } from "../onnx/write.ts";
@@ -37,12 +37,7 @@ export async function measureModel(
   const { fidelity, heldOutR2 } = await compareWith(reference, runtime, candidate);
   const { min_r2: all } = fidelity;
   const minR2 = all === null || reference.heldOut.size === 0 ? all : heldOutR2 && Math.min(all, heldOutR2);
-  return { bytes, macs, latencyRatio, minR2, top1: leastTop1(fidelity) };
-}
-
-function leastTop1({ outputs }: Fidelity): number | null {
-  const agreements = outputs.flatMap(({ top1_agreement }) => top1_agreement ?? []);
-  return agreements.length === 0 ? null : Math.min(...agreements);
+  return { bytes, macs, latencyRatio, minR2, top1: leastTop1(fidelity.outputs) };
 }
 
 /** Whether the recipe promises something that only a run of the model can tell. */

