@@ -1,5 +1,6 @@
+import type { RegularizerName } from "../kernels/kernels.ts";
 import type { Form } from "./forms/form.ts";
-import type { PruningSolver, RegularizerName } from "./sparsity/request.ts";
+import type { PruningSolver } from "./sparsity/request.ts";
 
 /**
  * What is done to one layer: another form, zeros, another storage, in this order. JSON, so that a durable job can store

@@ -1,3 +1,5 @@
+import type { FloatArray } from "./reference/matmul.ts";
+
 /**
  * The numeric kernels that the methods are built on: one interface, several homes. `reference/` is slow and obvious and
  * computes in double precision; `wasm/` is what jobs run on.
@@ -28,10 +30,10 @@ export interface Kernels {
   solveCholesky(l: Float64Array, b: Float64Array, n: number, m: number): Float64Array;
 
   /**
-   * U, upper triangular, with H⁻¹ = Uᵀ·U, as OBS walks it (SparseGPT, §3.3).
+   * U, upper triangular, with H⁻¹ = Uᵀ·U, as OBS walks it (SparseGPT, §3.3), by double precision within.
    * @throws NotPositiveDefiniteError
    */
-  inverseFactor(h: Float64Array, n: number): Float32Array;
+  inverseFactor(h: FloatArray, n: number): Float32Array;
 
   /**
    * Eigenvalues in falling order, eigenvectors as columns of `vectors` (n × n), each with its largest entry positive.
@@ -63,6 +65,79 @@ export interface Kernels {
     n: number,
     grid: QuantizationGrid,
   ): QuantizedMatrix;
+
+  /**
+   * One step of FISTA (Beck & Teboulle 2009, §4) on ½·tr((X−W)·H·(X−W)ᵀ) + t·norm·R(X): X is the proximal point of t·R at
+   * forward + momentum·(forward − before), where `forward` and `before` are those of the last two points.
+   */
+  fistaStep(
+    problem: ProximalProblem,
+    forward: Float32Array,
+    before: Float32Array,
+    momentum: number,
+    t: number,
+  ): FistaPoint;
+
+  /**
+   * One step of ADMM on min ½·tr((X−W)·H·(X−W)ᵀ), X = Z, Z in a pattern (ALPS, Meng et al. 2024, Algorithm 1), from one point
+   * that is projected onto the pattern to the next: relaxation·X + (1 − relaxation)·Z + U, where X minimises
+   * ½·tr((X−W)·H·(X−W)ᵀ) + ½·penalty·‖X − Z + U‖². A projection leaves each entry of V in Z or in the scaled dual U: Z = V
+   * where `zeroed` is 0, U = decay·V where it is 1.
+   */
+  admmStep(problem: AdmmProblem, v: Float32Array, zeroed: Uint8Array, step: AdmmStep): Float32Array;
+}
+
+/** A layer that a regulariser makes sparse. */
+export interface ProximalProblem {
+  readonly m: number;
+  readonly n: number;
+  /** Columns from one kernel position to the next, which divide n: columns so far apart are one input channel. */
+  readonly segment: number;
+  /** m × n. */
+  readonly w: Float32Array;
+  /** n × n, symmetric, or the n entries of its diagonal where there is nothing else. */
+  readonly h: Float32Array;
+  /** At least the largest eigenvalue of H. */
+  readonly norm: number;
+  readonly regularizer: RegularizerName;
+}
+
+/**
+ * Σ|x|; the number of non-zeros; (Σ|x|)²/Σx² of the entries (DeepHoyer, Yang et al. 2020), or of the norms of the rows plus that
+ * of the input channels; Σ 2|x|/(1+|x|) (Zhang & Xin 2018).
+ */
+export type RegularizerName = "l1" | "l0" | "hoyer_square" | "group_hoyer_square" | "transformed_l1";
+
+export interface FistaPoint {
+  /** m × n. */
+  readonly x: Float32Array;
+  /** The gradient step from it, X − (X−W)·H/norm. */
+  readonly forward: Float32Array;
+  /** tr((X−W)·H·(X−W)ᵀ). */
+  readonly error: number;
+  /** R(X). */
+  readonly penalty: number;
+}
+
+/** A layer that is to be pruned, and H = vectors·diag(values)·vectorsᵀ, eigenvectors as columns. */
+export interface AdmmProblem {
+  readonly m: number;
+  readonly n: number;
+  /** m × n. */
+  readonly w: Float32Array;
+  /** Not negative. */
+  readonly values: Float64Array;
+  /** n × n. */
+  readonly vectors: Float32Array;
+}
+
+export interface AdmmStep {
+  /** Positive. */
+  readonly penalty: number;
+  /** What the dual is multiplied by: the last penalty over this one. */
+  readonly decay: number;
+  /** 1 for none (Boyd et al. 2011, §3.4.3). */
+  readonly relaxation: number;
 }
 
 /** Which entries OBS may prune. */

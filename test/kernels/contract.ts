@@ -104,6 +104,8 @@ export function describeKernels(host: string, home: () => Promise<Kernels>): voi
         const product = matmul(h, matmul(transpose(u, n, n), u, n, n, n), n, n, n);
         expect(largestDifference(product, identity(n))).toBeLessThan(1e-4);
         expect(u.every((x, i) => i % n >= Math.floor(i / n) || x === 0)).toBe(true);
+        const single = Float32Array.from(h);
+        expect(kernels.inverseFactor(single, n)).toEqual(kernels.inverseFactor(Float64Array.from(single), n));
       }
     });
 

@@ -1,5 +1,6 @@
-import type { Kernels } from "../../src/kernels/kernels.ts";
+import type { AdmmProblem, Kernels, ProximalProblem, RegularizerName } from "../../src/kernels/kernels.ts";
 import { inverseFactor } from "../../src/kernels/reference/cholesky.ts";
+import { symmetricEigen } from "../../src/kernels/reference/eigen.ts";
 import { positiveDefinite, singles } from "./matrices.ts";
 
 /** A layer to prune: W (m × n), H of inputs that depend on each other, and the factor U of its inverse. */
@@ -14,6 +15,21 @@ export interface Problem {
 export function problem(m: number, n: number, seed = 7): Problem {
   const h = positiveDefinite(n, 2 * n, 0.05, seed);
   return { m, n, w: singles(m * n, seed + 1), u: inverseFactor(h, n), h };
+}
+
+/** A layer that a regulariser makes sparse; its channels have three kernel positions where that divides n. */
+export function proximalProblem(m: number, n: number, regularizer: RegularizerName): ProximalProblem {
+  const { w, h } = problem(m, n);
+  const norm = symmetricEigen(h, n).values[0]!;
+  const segment = n % 3 === 0 ? n / 3 : n;
+  return { m, n, segment, w, h: Float32Array.from(h), norm, regularizer };
+}
+
+/** A layer that ADMM prunes, and its H. */
+export function admmProblem(m: number, n: number): { problem: AdmmProblem; h: Float64Array } {
+  const { w, h } = problem(m, n);
+  const { values, vectors } = symmetricEigen(h, n);
+  return { problem: { m, n, w, values, vectors: Float32Array.from(vectors) }, h };
 }
 
 /** The results of every kernel, to be compared to the bit. */
@@ -33,6 +49,19 @@ export function everyKernel(kernels: Kernels, { m, n, w, u, h }: Problem): reado
     ...[svd.u, svd.s, svd.v, quantized.codes, quantized.values],
     kernels.obsPrune(w, u, m, n, { kind: "unstructured", ratio: 0.5, blockSize: 32 }),
     kernels.obsPrune(w, u, m, n, { kind: "n:m", zeros: 2, group: 4, blockSize: 32 }),
+    ...steps(kernels, m, n),
+  ];
+}
+
+function steps(kernels: Kernels, m: number, n: number): readonly ArrayBufferView[] {
+  const [v, before, zeroed] = [singles(m * n, 2), singles(m * n, 3), new Uint8Array(m * n).fill(1, 0, m)];
+  const points = (["l1", "l0", "hoyer_square", "group_hoyer_square", "transformed_l1"] as const).map((name) =>
+    kernels.fistaStep(proximalProblem(m, n, name), v, before, 0.4, 0.02),
+  );
+  return [
+    ...points.flatMap(({ x, forward }) => [x, forward]),
+    Float64Array.from(points.flatMap(({ error, penalty }) => [error, penalty])),
+    kernels.admmStep(admmProblem(m, n).problem, v, zeroed, { penalty: 0.2, decay: 0.9, relaxation: 1.6 }),
   ];
 }
 
@@ -47,4 +76,4 @@ export async function kernelsDigest(kernels: Kernels): Promise<string> {
 }
 
 /** What the WASM home has to give on every host whose processor has a fused multiply-add. */
-export const KERNELS_DIGEST = "dc8e305ec4839678209c5988f7700afd3441e6cd9b186862a0a6616593f8d76e";
+export const KERNELS_DIGEST = "d4e9ea4097663ba1cea8921024c315093b3152b704540a01ae12c23d7175ab65";

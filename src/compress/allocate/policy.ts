@@ -7,8 +7,9 @@ import type {
   Recipe,
   Sparsity,
 } from "../../../schemas/recipe.ts";
+import type { RegularizerName } from "../../kernels/kernels.ts";
 import { UnknownLayerError, UnsupportedRecipeError } from "../errors.ts";
-import type { PruningSolver, RegularizerName } from "../sparsity/request.ts";
+import type { PruningSolver } from "../sparsity/request.ts";
 import type { NOfM } from "../treatment.ts";
 import { matchesGlob } from "./glob.ts";
 

@@ -1,3 +1,4 @@
+import { stepsByGradients, stepsBySpectrum } from "./admm-steps.ts";
 import type { LayerHessian } from "./hessian.ts";
 import { markZeros, masked } from "./pattern.ts";
 import type { PruningPattern } from "./request.ts";
@@ -10,7 +11,6 @@ const RELAXATION = 1.6;
 const ITERATIONS = 60;
 /** A support that stays the same has settled, but not while ρ is still too small to move it. */
 const SETTLES_AFTER = 10;
-
 /**
  * Support by ADMM on the L0 problem (ALPS, Meng et al. 2024, Algorithm 1): min ½·tr((X−W)·H·(X−W)ᵀ) with X = Z and Z in the
  * pattern, H scaled to a unit diagonal. The penalty ρ grows until the support no longer changes.
@@ -24,34 +24,20 @@ export function admmMask(
   hessian: LayerHessian,
   pattern: PruningPattern,
 ): Uint8Array {
-  const { n, kernels } = hessian;
+  const { n } = hessian;
   const shape = { rows, columns: n, segment: hessian.segment };
   const root = hessian.diagonal.map(Math.sqrt);
   const scaled = w.map((value, i) => value * root[i % n]!);
   let marks = markZeros(scaled, shape, pattern);
   if (hessian.matrix === null) return marks;
-  const { values, vectors } = hessian.spectrum();
-  // W·H in the basis of the eigenvectors, in which every step is diagonal.
-  const target = kernels.matmul(scaled, vectors, rows, n, n);
-  for (let i = 0; i < target.length; i++) target[i]! *= values[i % n]!;
-  // The scaled dual, V/ρ.
-  const dual = new Float32Array(w.length);
-  const z = masked(scaled, marks);
+  const next = (hessian.hasSpectrum ? stepsBySpectrum : stepsByGradients)(scaled, rows, hessian);
+  // The dual starts at zero.
+  let v = masked(scaled, marks);
   let penalty = FIRST_PENALTY;
   for (let iteration = 1; iteration <= ITERATIONS; iteration++) {
-    const difference = z.map((value, i) => value - dual[i]!);
-    const x = kernels.matmul(difference, vectors, rows, n, n);
-    for (let i = 0; i < x.length; i++) x[i] = (target[i]! + penalty * x[i]!) / (values[i % n]! + penalty);
-    const next = kernels.matmulTransposed(x, vectors, rows, n, n);
-    for (let i = 0; i < next.length; i++) {
-      next[i] = RELAXATION * next[i]! + (1 - RELAXATION) * z[i]! + dual[i]!;
-    }
+    v = next(v, marks, { penalty, decay: 1 / GROWTH, relaxation: RELAXATION });
     const before = marks;
-    marks = markZeros(next, shape, pattern);
-    for (let i = 0; i < next.length; i++) {
-      z[i] = marks[i] === 1 ? 0 : next[i]!;
-      dual[i] = (next[i]! - z[i]!) / GROWTH;
-    }
+    marks = markZeros(v, shape, pattern);
     penalty *= GROWTH;
     if (iteration >= SETTLES_AFTER && marks.every((mark, i) => mark === before[i])) break;
   }

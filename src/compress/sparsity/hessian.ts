@@ -1,4 +1,5 @@
 import { type Kernels, NotPositiveDefiniteError } from "../../kernels/kernels.ts";
+import type { FloatArray } from "../../kernels/reference/matmul.ts";
 import type { InputMoments } from "../input-moments.ts";
 
 /**
@@ -9,6 +10,12 @@ import type { InputMoments } from "../input-moments.ts";
 export function dampingOf({ n, count }: InputMoments): number {
   return Math.min(0.3, 0.01 + (0.03 * n) / Math.max(1, count));
 }
+
+/**
+ * Columns up to which H is decomposed. Eigenvectors take 44·n² bytes while they are computed, G and H among them: 58 MB here, and
+ * 234 MB at the most columns of which G is known, where an isolate has 128 MB.
+ */
+const MOST_DECOMPOSED = 1152;
 
 /**
  * H = G + damping · mean(diag G) · I of a layer, divided by the mean of its diagonal, with its factors: each is computed
@@ -97,8 +104,7 @@ export class LayerHessian {
   /** U with H⁻¹ = Uᵀ·U, of the full matrix only. */
   inverseFactor(): Float32Array {
     if (this.factor === null) {
-      const h = Float64Array.from(this.full());
-      this.factor = moreDamped(h, this.n, () => this.kernels.inverseFactor(h, this.n));
+      this.factor = moreDamped(this.full(), this.n, (h) => this.kernels.inverseFactor(h, this.n));
     }
     return this.factor;
   }
@@ -110,6 +116,11 @@ export class LayerHessian {
     const sums = new Float64Array(this.n);
     for (let k = 0; k < this.n; k++) for (let c = k; c < this.n; c++) sums[c]! += u[k * this.n + c]! ** 2;
     return Float32Array.from(sums);
+  }
+
+  /** Whether {@link spectrum} fits into an isolate; where it does not, solvers do with products. */
+  get hasSpectrum(): boolean {
+    return this.matrix !== null && this.n <= MOST_DECOMPOSED;
   }
 
   /** Of H scaled to a unit diagonal, D^-½·H·D^-½ = Q·diag(values)·Qᵀ, of the full matrix only. */
@@ -148,14 +159,16 @@ export interface Spectrum {
   readonly vectors: Float32Array;
 }
 
-/** Factorises h, with more and more on its diagonal, in place, where roundings of G have left it without a factor. */
-export function moreDamped<T>(h: Float64Array, n: number, factorise: () => T): T {
+/** Factorises h, or a copy with more and more on its diagonal where roundings of G have left it without a factor. */
+export function moreDamped<H extends FloatArray, T>(h: H, n: number, factorise: (h: H) => T): T {
+  let damped = h;
   for (let more = 0.01; ; more *= 10) {
     try {
-      return factorise();
+      return factorise(damped);
     } catch (error) {
       if (!(error instanceof NotPositiveDefiniteError) || more > 100) throw error;
-      for (let i = 0; i < n; i++) h[i * n + i]! += more;
+      if (damped === h) damped = h.slice() as H;
+      for (let i = 0; i < n; i++) damped[i * n + i]! += more;
     }
   }
 }

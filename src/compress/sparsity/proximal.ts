@@ -1,7 +1,7 @@
+import type { FistaPoint, Kernels, ProximalProblem, RegularizerName } from "../../kernels/kernels.ts";
 import type { LayerHessian } from "./hessian.ts";
-import { markZeros, masked, type PatternShape } from "./pattern.ts";
-import { REGULARIZERS, type Regularizer } from "./regularizers.ts";
-import type { PruneRequest, PruningPattern, RegularizerName } from "./request.ts";
+import { markZeros, masked } from "./pattern.ts";
+import type { PruneRequest, PruningPattern } from "./request.ts";
 
 /** Iterations at one strength, and those at each strength of a rising path. */
 const ITERATIONS = 100;
@@ -71,76 +71,58 @@ function proximalSolution(
 ): Float32Array {
   const rms = Math.sqrt(w.reduce((sum, value) => sum + value * value, 0) / w.length);
   const unit = w.map((value) => value / rms);
-  const problem: Problem = {
+  const problem: ProximalProblem = {
+    m: rows,
+    n: hessian.n,
+    segment: hessian.segment,
     w: unit,
-    target: hessian.times(unit, rows),
-    shape: { rows, columns: hessian.n, segment: hessian.segment },
-    hessian,
+    h: hessian.matrix ?? hessian.diagonal,
     // Power iteration comes up to the norm from below.
     norm: 1.02 * norm(hessian),
-    regularizer: REGULARIZERS[regularizer],
+    regularizer,
   };
-  let x: Float32Array = unit;
+  // W itself, which no step has moved.
+  let point = hessian.kernels.fistaStep(problem, unit, unit, 0, 0);
   if ("strength" in until) {
-    x = descend(problem, x, until.strength, ITERATIONS);
+    point = descend(problem, point, until.strength, ITERATIONS, hessian.kernels);
   } else {
     let strength = PATH_START;
-    for (let step = 0; step < PATH_STEPS && zerosOf(x) < until.zeros; step++) {
-      x = descend(problem, x, strength, PATH_ITERATIONS);
+    for (let step = 0; step < PATH_STEPS && zerosOf(point.x) < until.zeros; step++) {
+      point = descend(problem, point, strength, PATH_ITERATIONS, hessian.kernels);
       strength *= PATH_GROWTH;
     }
   }
-  return x.map((value) => value * rms);
+  return point.x.map((value) => value * rms);
 }
 
-interface Problem {
-  readonly w: Float32Array;
-  /** W·H. */
-  readonly target: Float32Array;
-  readonly shape: PatternShape;
-  readonly hessian: LayerHessian;
-  readonly norm: number;
-  readonly regularizer: Regularizer;
-}
-
-function descend(problem: Problem, start: Float32Array, strength: number, iterations: number): Float32Array {
-  const { w, target, shape, hessian, norm, regularizer } = problem;
-  const objective = (x: Float32Array, xh: Float32Array) => {
-    let sum = 0;
-    for (let i = 0; i < x.length; i++) sum += (x[i]! - w[i]!) * (xh[i]! - target[i]!);
-    return sum / 2 + strength * regularizer.value(x, shape);
-  };
-  let x: Float32Array = start;
-  let xh = hessian.times(x, shape.rows);
-  let cost = objective(x, xh);
-  let before = { x, xh };
+function descend(
+  problem: ProximalProblem,
+  start: FistaPoint,
+  strength: number,
+  iterations: number,
+  kernels: Kernels,
+): FistaPoint {
+  const objective = ({ error, penalty }: FistaPoint) => error / 2 + strength * penalty;
+  let point = start;
+  let before = start;
   let t = 1;
   for (let i = 0; i < iterations; i++) {
     const nextT = (1 + Math.sqrt(1 + 4 * t * t)) / 2;
     const momentum = (t - 1) / nextT;
-    const next = new Float32Array(x.length);
-    for (let j = 0; j < x.length; j++) {
-      const y = x[j]! + momentum * (x[j]! - before.x[j]!);
-      const yh = xh[j]! + momentum * (xh[j]! - before.xh[j]!);
-      next[j] = y - (yh - target[j]!) / norm;
-    }
-    regularizer.prox(next, strength / norm, shape);
-    const nextH = hessian.times(next, shape.rows);
-    const nextCost = objective(next, nextH);
-    if (nextCost > cost && momentum > 0) {
+    const next = kernels.fistaStep(problem, point.forward, before.forward, momentum, strength / problem.norm);
+    const change = objective(next) - objective(point);
+    if (change > 0 && momentum > 0) {
       t = 1;
-      before = { x, xh };
+      before = point;
       continue;
     }
-    const done = Math.abs(cost - nextCost) <= TOLERANCE * Math.abs(cost);
-    before = { x, xh };
-    x = next;
-    xh = nextH;
-    cost = nextCost;
+    const done = Math.abs(change) <= TOLERANCE * Math.abs(objective(point));
+    before = point;
+    point = next;
     t = nextT;
     if (done) break;
   }
-  return x;
+  return point;
 }
 
 /** Largest eigenvalue of H by power iteration, from below. */
@@ -160,5 +142,7 @@ function norm(hessian: LayerHessian): number {
 }
 
 function zerosOf(x: Float32Array): number {
-  return x.reduce((count, value) => count + (value === 0 ? 1 : 0), 0);
+  let count = 0;
+  for (let i = 0; i < x.length; i++) if (x[i] === 0) count += 1;
+  return count;
 }

@@ -1,3 +1,4 @@
+import { conjugateGradients } from "./conjugate-gradients.ts";
 import { type LayerHessian, moreDamped } from "./hessian.ts";
 
 /**
@@ -70,7 +71,7 @@ function solveRow(
     b[i] = pull[row * n + support[i]!]!;
   }
   const delta = kernels.solveCholesky(
-    moreDamped(a, s, () => kernels.cholesky(a, s)),
+    moreDamped(a, s, (damped) => kernels.cholesky(damped, s)),
     b,
     s,
     1,
@@ -111,40 +112,14 @@ function solveTogether(
     if (on[i]) goal[row]! += residual[i]! ** 2 / diagonal[i % n]!;
     residual[i] = on[i] ? residual[i]! - applied[i]! : 0;
   }
-  const direction = residual.map((r, i) => r / diagonal[i % n]!);
-  const norm = rowProducts(residual, direction, m, n);
-  for (let iteration = 0; iteration < ITERATIONS; iteration++) {
-    if (norm.every((value, i) => value <= TOLERANCE ** 2 * goal[i]!)) break;
-    const image = hessian.times(direction, m);
+  const times = (x: Float32Array) => {
+    const image = hessian.times(x, m);
     for (let i = 0; i < m * n; i++) if (!on[i]) image[i] = 0;
-    const curvature = rowProducts(direction, image, m, n);
-    for (let r = 0; r < m; r++) {
-      if (!(curvature[r]! > 0) || norm[r]! <= TOLERANCE ** 2 * goal[r]!) {
-        direction.fill(0, r * n, (r + 1) * n);
-        continue;
-      }
-      const step = norm[r]! / curvature[r]!;
-      let after = 0;
-      for (let i = r * n; i < (r + 1) * n; i++) {
-        delta[i]! += step * direction[i]!;
-        residual[i]! -= step * image[i]!;
-        after += residual[i]! ** 2 / diagonal[i - r * n]!;
-      }
-      const momentum = after / norm[r]!;
-      for (let i = r * n; i < (r + 1) * n; i++) {
-        direction[i] = residual[i]! / diagonal[i - r * n]! + momentum * direction[i]!;
-      }
-      norm[r] = after;
-    }
-  }
+    return image;
+  };
+  const enough = goal.map((value) => TOLERANCE ** 2 * value);
+  conjugateGradients(delta, residual, { times, diagonal }, enough, ITERATIONS);
   which.forEach((r, i) => {
     for (let c = 0; c < n; c++) refitted[r * n + c]! += delta[i * n + c]!;
   });
-}
-
-/** Inner product of each row of A with that of B. */
-function rowProducts(a: Float32Array, b: Float32Array, rows: number, n: number): Float64Array {
-  const products = new Float64Array(rows);
-  for (let r = 0; r < rows; r++) for (let i = r * n; i < (r + 1) * n; i++) products[r]! += a[i]! * b[i]!;
-  return products;
 }

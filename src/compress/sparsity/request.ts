@@ -1,3 +1,5 @@
+import type { RegularizerName } from "../../kernels/kernels.ts";
+
 /** What one matrix is to be pruned to, and how. JSON. */
 export interface PruneRequest {
   readonly pattern: PruningPattern;
@@ -26,8 +28,6 @@ export type PruningPattern =
   | { readonly kind: "block"; readonly width: number; readonly ratio: number };
 
 export type PruningSolver = "magnitude" | "wanda" | "obs" | "admm" | "proximal";
-
-export type RegularizerName = "l1" | "l0" | "hoyer_square" | "group_hoyer_square" | "transformed_l1";
 
 /** A request that cannot be carried out, whatever the matrix. */
 export class PruneRequestError extends Error {

@@ -1,4 +1,5 @@
 import { NotPositiveDefiniteError } from "../kernels.ts";
+import type { FloatArray } from "./matmul.ts";
 
 /**
  * Lower L with A = L·Lᵀ, row by row (Golub & Van Loan, §4.2.5).
@@ -42,10 +43,10 @@ export function solveCholesky(l: Float64Array, b: Float64Array, n: number, m: nu
  * of H itself is never formed.
  * @throws NotPositiveDefiniteError also where U leaves the range of single precision
  */
-export function inverseFactor(h: Float64Array, n: number): Float32Array {
+export function inverseFactor(h: FloatArray, n: number): Float32Array {
   const last = n * n - 1;
   const l = cholesky(
-    h.map((_, i) => h[last - i]!),
+    Float64Array.from(h, (_, i) => h[last - i]!),
     n,
   );
   const inverse = new Float64Array(n * n);

@@ -3,6 +3,7 @@ import { cholesky, inverseFactor, solveCholesky } from "./cholesky.ts";
 import { symmetricEigen } from "./eigen.ts";
 import { gram, matmul } from "./matmul.ts";
 import { obsPrune, obsQuantize } from "./obs.ts";
+import { admmStep, fistaStep } from "./steps.ts";
 import { thinSvd } from "./svd.ts";
 
 /** Every kernel in slow, obvious double precision: what the other homes are measured against. */
@@ -30,4 +31,6 @@ export const referenceKernels: Kernels = {
   },
   obsPrune,
   obsQuantize,
+  fistaStep,
+  admmStep,
 };

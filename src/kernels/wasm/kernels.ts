@@ -1,7 +1,11 @@
 import {
+  type AdmmProblem,
+  type AdmmStep,
+  type FistaPoint,
   type Kernels,
   NotPositiveDefiniteError,
   type ObsMask,
+  type ProximalProblem,
   type QuantizationGrid,
   requireFinite,
 } from "../kernels.ts";
@@ -9,6 +13,9 @@ import { type Call, WasmMemory } from "./memory.ts";
 
 /** How `walkColumns` finds what stands in an entry's place; as in assembly/obs.ts. */
 const WALK = { unstructured: 0, "n:m": 1, given: 2, quantize: 3 } as const;
+
+/** Regularisers; as in assembly/proximal.ts. */
+const REGULARIZER = { l1: 0, l0: 1, hoyer_square: 2, group_hoyer_square: 3, transformed_l1: 4 } as const;
 
 /** The kernels in WASM with relaxed SIMD, over a module that a host has loaded. */
 export function wasmKernels(module: WebAssembly.Module): Kernels {
@@ -37,7 +44,7 @@ export function wasmKernels(module: WebAssembly.Module): Kernels {
       }),
     inverseFactor: (h, n) =>
       memory.call((call) => {
-        const [u, work] = [call.put(h), call.room(call.wasm.inverseWork(n) * 8)];
+        const [u, work] = [call.putDoubles(h), call.room(call.wasm.inverseWork(n) * 8)];
         if (call.wasm.inverse(u, n, work) === 0) throw new NotPositiveDefiniteError(n);
         return call.floats(u, n * n).slice();
       }),
@@ -49,6 +56,9 @@ export function wasmKernels(module: WebAssembly.Module): Kernels {
     },
     obsPrune: (w, u, m, n, mask) => memory.call((call) => obsPrune(call, w, u, m, n, mask)),
     obsQuantize: (w, u, m, n, grid) => memory.call((call) => obsQuantize(call, w, u, m, n, grid)),
+    fistaStep: (problem, forward, before, momentum, t) =>
+      memory.call((call) => fistaStep(call, problem, forward, before, momentum, t)),
+    admmStep: (problem, v, zeroed, step) => memory.call((call) => admmStep(call, problem, v, zeroed, step)),
   };
 }
 
@@ -157,6 +167,41 @@ function obsQuantize(
     ...[0, 0, grid.group, scales, grid.least, grid.most, codes, work],
   );
   return { codes: call.bytes(codes, m * n).slice(), values: call.floats(weight, m * n).slice() };
+}
+
+function fistaStep(
+  call: Call,
+  { m, n, segment, w, h, norm, regularizer }: ProximalProblem,
+  forward: Float32Array,
+  before: Float32Array,
+  momentum: number,
+  t: number,
+): FistaPoint {
+  const kind = REGULARIZER[regularizer];
+  const [x, next, difference, hessian] = [call.put(forward), call.put(before), call.put(w), call.put(h)];
+  const [sums, work] = [call.room(16), call.room(call.wasm.proximalWork(m, n, kind) * 4)];
+  call.wasm.fistaStep(
+    ...[x, next, difference, hessian, h.length === n ? 1 : 0, m, n, segment],
+    ...[norm, kind, momentum, t, sums, work],
+  );
+  const [error, penalty] = call.doubles(sums, 2) as unknown as [number, number];
+  const count = m * n;
+  return { x: call.floats(x, count).slice(), forward: call.floats(next, count).slice(), error, penalty };
+}
+
+function admmStep(
+  call: Call,
+  { m, n, w, values, vectors }: AdmmProblem,
+  v: Float32Array,
+  zeroed: Uint8Array,
+  { penalty, decay, relaxation }: AdmmStep,
+): Float32Array {
+  const next = call.put(v);
+  call.wasm.admmStep(
+    ...[next, call.put(zeroed), call.put(w), call.put(values), call.put(vectors)],
+    ...[m, n, penalty, decay, relaxation, call.room(m * n * 4)],
+  );
+  return call.floats(next, m * n).slice();
 }
 
 /** Indices of the values from the largest down. */

@@ -1,3 +1,5 @@
+import type { FloatArray } from "../reference/matmul.ts";
+
 /** What assembly/index.ts exports; pointers are byte offsets into the memory. */
 export interface WasmExports {
   readonly memory: WebAssembly.Memory;
@@ -14,6 +16,9 @@ export interface WasmExports {
   thinSvd(a: number, m: number, n: number, left: number, right: number, work: number): number;
   obsWork(m: number, n: number, block: number): number;
   walkColumns(...parameters: number[]): void;
+  proximalWork(m: number, n: number, regularizer: number): number;
+  fistaStep(...parameters: number[]): void;
+  admmStep(...parameters: number[]): void;
 }
 
 /** An instance whose memory has grown beyond this is dropped after the call, since a memory never shrinks. */
@@ -69,6 +74,13 @@ export class Call {
     new Uint8Array(this.wasm.memory.buffer, at, array.byteLength).set(
       new Uint8Array(array.buffer, array.byteOffset, array.byteLength),
     );
+    return at;
+  }
+
+  /** A copy of the numbers in double precision. */
+  putDoubles(array: FloatArray): number {
+    const at = this.room(array.length * 8);
+    this.doubles(at, array.length).set(array);
     return at;
   }
 

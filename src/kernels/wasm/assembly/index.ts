@@ -1,19 +1,25 @@
+import { admmStep } from "./admm";
 import { factor, inverse, inverseWork, solve } from "./cholesky";
 import { eigenWork, symmetricEigen } from "./eigen";
+import { fistaStep } from "./fista";
 import { ALL, gemm, UPPER } from "./gemm";
 import { FREE } from "./memory";
 import { GIVEN, GROUPS, obsWork, QUANTIZE, UNSTRUCTURED, walkColumns } from "./obs";
+import { proximalWork } from "./proximal";
 import { svdWork, thinSvd } from "./svd";
 import { mirror } from "./vector";
 
 export {
+  admmStep,
   eigenWork,
   factor,
+  fistaStep,
   GIVEN,
   GROUPS,
   inverse,
   inverseWork,
   obsWork,
+  proximalWork,
   QUANTIZE,
   solve,
   svdWork,

@@ -1,15 +1,17 @@
-import type { PatternShape } from "./pattern.ts";
-import type { RegularizerName } from "./request.ts";
+import type { ProximalProblem, RegularizerName } from "../kernels.ts";
+
+/** What the groups of entries are. */
+export type GroupShape = Pick<ProximalProblem, "m" | "n" | "segment">;
 
 /**
- * A regulariser R of a matrix X, rows × columns, and its proximal operator. Only + − × ÷ and square roots, so that every
+ * A regulariser R of a matrix X, m × n, and its proximal operator. Only + − × ÷ and square roots, so that every
  * host computes the same bits.
  */
 export interface Regularizer {
   /** R(X). */
-  value(x: Float32Array, shape: PatternShape): number;
-  /** In place: V becomes X, a minimiser of ½·‖X−V‖² + t·R(X). */
-  prox(v: Float32Array, t: number, shape: PatternShape): void;
+  value(x: Float64Array, shape: GroupShape): number;
+  /** In place: V becomes X, a minimiser of ½·‖X−V‖² + t·R(X); its zeros are positive. */
+  prox(v: Float64Array, t: number, shape: GroupShape): void;
 }
 
 /** Σ|x|: soft threshold. */
@@ -47,7 +49,7 @@ const groupHoyerSquare: Regularizer = {
       const norms = groups.norms(v);
       const { threshold, scale } = hoyerShrinkage(norms, t);
       const factors = norms.map((norm) => (norm > threshold ? ((norm - threshold) / norm) * scale : 0));
-      for (let i = 0; i < v.length; i++) v[i]! *= factors[groups.of(i)]!;
+      for (let i = 0; i < v.length; i++) v[i] = v[i]! * factors[groups.of(i)]! + 0;
     }
   },
 };
@@ -58,7 +60,7 @@ const transformedL1: Regularizer = {
   prox: (v, t) => {
     for (let i = 0; i < v.length; i++) {
       const shrunk = transformedShrinkage(Math.abs(v[i]!), t);
-      v[i] = v[i]! < 0 ? -shrunk : shrunk;
+      v[i] = v[i]! < 0 && shrunk > 0 ? -shrunk : shrunk;
     }
   },
 };
@@ -72,14 +74,14 @@ export const REGULARIZERS: Readonly<Record<RegularizerName, Regularizer>> = {
 };
 
 /** x = sign(v) · scale · (|v| − threshold)₊ */
-function shrink(v: Float32Array, threshold: number, scale: number): void {
+function shrink(v: Float64Array, threshold: number, scale: number): void {
   for (let i = 0; i < v.length; i++) {
     const over = Math.abs(v[i]!) - threshold;
     v[i] = over > 0 ? (v[i]! < 0 ? -over : over) * scale : 0;
   }
 }
 
-function hoyer(x: Float32Array): number {
+function hoyer(x: Float64Array): number {
   let sum = 0;
   let squares = 0;
   for (let i = 0; i < x.length; i++) {
@@ -100,7 +102,7 @@ const MARGIN = 1e-9;
  * s₁·a² − (s₂ + 2tk)·a + 2t·s₁ = 0. The product of its roots is 2t and x needs a² < 2t: the smaller root it is. Of all k whose
  * root lies between the k-th and the next |v|, and of x = 0, the one of least ½‖x−v‖² + t·HS(x) is the minimum.
  */
-function hoyerShrinkage(v: Float32Array, t: number): { threshold: number; scale: number } {
+function hoyerShrinkage(v: Float64Array, t: number): { threshold: number; scale: number } {
   if (t === 0) return { threshold: 0, scale: 1 };
   const sorted = v.map(Math.abs).sort();
   const total = sorted.reduce((sum, value) => sum + value * value, 0);
@@ -150,14 +152,14 @@ function transformedShrinkage(v: number, t: number): number {
 }
 
 /** Rows and input channels of a matrix: the group of each entry, and the norms of all. */
-function groupings({ rows, columns, segment }: PatternShape) {
+function groupings({ m, n, segment }: GroupShape) {
   const grouping = (count: number, of: (i: number) => number) => ({
     of,
-    norms: (x: Float32Array) => {
+    norms: (x: Float64Array) => {
       const squares = new Float64Array(count);
       for (let i = 0; i < x.length; i++) squares[of(i)]! += x[i]! * x[i]!;
-      return Float32Array.from(squares, Math.sqrt);
+      return squares.map(Math.sqrt);
     },
   });
-  return [grouping(rows, (i) => Math.floor(i / columns)), grouping(segment, (i) => (i % columns) % segment)];
+  return [grouping(m, (i) => Math.floor(i / n)), grouping(segment, (i) => (i % n) % segment)];
 }
