@@ -23,6 +23,25 @@ export async function compareWith(
   runtime: Runtime,
   candidate: Uint8Array,
 ): Promise<Comparison> {
+  return (await compareWhile(reference, runtime, candidate, () => true))!;
+}
+
+/** compareWith that gives up, with null, as soon as some output's R² cannot reach `leastR2` any more. */
+export async function compareAbove(
+  leastR2: number,
+  reference: Reference,
+  runtime: Runtime,
+  candidate: Uint8Array,
+): Promise<Comparison | null> {
+  return compareWhile(reference, runtime, candidate, (soFar) => soFar.canReach(leastR2, reference.spreads));
+}
+
+async function compareWhile(
+  reference: Reference,
+  runtime: Runtime,
+  candidate: Uint8Array,
+  worthwhile: (soFar: FidelityAccumulator) => boolean,
+): Promise<Comparison | null> {
   const session = await runtime.load(candidate);
   try {
     const accumulator = new FidelityAccumulator(reference.outputNames);
@@ -31,6 +50,7 @@ export async function compareWith(
     for (const [i, feeds] of reference.feeds.entries()) {
       const answer = await session.run(feeds);
       accumulator.add(reference.outputs[i]!, answer);
+      if (!worthwhile(accumulator)) return null;
       if (reference.heldOut.has(i)) heldOut.add(reference.outputs[i]!, answer);
       if (reference.labels !== null) tallies.push(countRight(answer, reference.labels[i]!));
     }

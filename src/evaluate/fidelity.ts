@@ -150,6 +150,16 @@ class OutputAccumulator {
     return r2 - standardError * Math.sqrt((m + 1) / (m - 1));
   }
 
+  get spread(): number {
+    return this.#spread;
+  }
+
+  /** Whether R² may still be `least` when the samples to come agree entirely; `spread` is that of all samples. */
+  canReach(least: number, spread: number): boolean {
+    const rounding = (ROUNDING * this.#largest) ** 2 * this.#count;
+    return this.#broken === 0 && this.#error <= Math.max((1 - least) * spread, rounding);
+  }
+
   #cosine(): number | null {
     if (this.#normOriginal === 0 && this.#normCompressed === 0) return this.#error === 0 ? 1 : null;
     const cosine = this.#dot / Math.sqrt(this.#normOriginal) / Math.sqrt(this.#normCompressed);
@@ -181,6 +191,16 @@ export class FidelityAccumulator {
 
   outputs(): OutputFidelity[] {
     return [...this.#outputs].map(([name, accumulator]) => accumulator.result(name));
+  }
+
+  /** Σ (y − mean)² of each output. */
+  spreads(): ReadonlyMap<string, number> {
+    return new Map([...this.#outputs].map(([name, { spread }]) => [name, spread]));
+  }
+
+  /** Whether every output's R² may still be `least`; `spreads` are those of all samples. */
+  canReach(least: number, spreads: ReadonlyMap<string, number>): boolean {
+    return [...this.#outputs].every(([name, output]) => output.canReach(least, spreads.get(name) ?? 0));
   }
 
   /** The least R² of all outputs that other samples can be expected to keep; null where any has none. */

@@ -1,8 +1,11 @@
 import type { Model } from "../onnx/model.ts";
+import { modelMacs } from "../onnx/operators/totals.ts";
+import { inferShapes } from "../onnx/shapes/infer.ts";
 import { RuntimeRunError } from "../runtime/errors.ts";
 import type { Feeds, Runtime, Session } from "../runtime/runtime.ts";
 import { countRight, type Tally } from "./accuracy.ts";
-import { type InputSpec, inputsOf } from "./input-spec.ts";
+import { FidelityAccumulator } from "./fidelity.ts";
+import { inputsOf } from "./input-spec.ts";
 import { readSamples, type Samples, type SamplesFormat } from "./samples.ts";
 import { syntheticSamples } from "./synthetic.ts";
 
@@ -13,6 +16,8 @@ export interface Reference {
   readonly samples: number;
   readonly feeds: readonly Feeds[];
   readonly outputs: readonly Feeds[];
+  /** Σ (y − mean)² of each output over all of them. */
+  readonly spreads: ReadonlyMap<string, number>;
   /** Feeds from which no method may learn, so that they tell what inputs that nobody has seen yet will get. */
   readonly heldOut: ReadonlySet<number>;
   /** Per feed; null where there are no labels. */
@@ -38,6 +43,8 @@ export interface ReferenceLimits {
   readonly synthetic: number;
   /** Samples of the caller's that are used, spread evenly over all of them. */
   readonly samples: number;
+  /** Multiply-accumulates of one pass over the caller's samples: fewer are used where it would take more, but not fewer than allow to hold some out. */
+  readonly macs: number;
   /** Runs of the model; more samples than that are run in batches where the model takes them. */
   readonly feeds: number;
   /** Bytes of outputs that are kept, at least those of one run. */
@@ -47,11 +54,14 @@ export interface ReferenceLimits {
 const LIMITS: ReferenceLimits = {
   synthetic: 8,
   samples: 2048,
+  macs: Number.POSITIVE_INFINITY,
   feeds: 256,
   outputBytes: 32 * 2 ** 20,
 };
 const MAX_BATCH = 64;
 const FEWEST_TO_HOLD_OUT = 6;
+/** Samples of a model whose multiply-accumulates cannot be counted. */
+const UNCOUNTED = 16;
 
 /**
  * Runs the original on the caller's samples or on made-up ones. One session, given back at the end.
@@ -60,13 +70,12 @@ const FEWEST_TO_HOLD_OUT = 6;
 export async function makeReference(input: ReferenceInput): Promise<Reference> {
   const { runtime, model, bytes, calibration } = input;
   const limits = { ...LIMITS, ...input.limits };
-  const inputs = inputsOf(model);
   const session = await runtime.load(bytes);
   try {
     const { samples, single } =
       calibration === null
         ? madeUp(await syntheticSamples(model, session, limits.synthetic))
-        : await given(calibration, inputs, session, limits);
+        : await given(calibration, model, session, limits);
     const outputs: Feeds[] = [];
     const tallies: (Tally | null)[] = [];
     let kept = 0;
@@ -77,11 +86,14 @@ export async function makeReference(input: ReferenceInput): Promise<Reference> {
       outputs.push(answer);
       if (samples.labels !== null) tallies.push(countRight(answer, samples.labels[i]!));
     }
+    const accumulator = new FidelityAccumulator(session.outputNames);
+    for (const answer of outputs) accumulator.add(answer, answer);
     return {
       data: calibration === null ? "synthetic" : "calibration",
       samples: Math.round((samples.count / samples.feeds.length) * outputs.length),
       feeds: samples.feeds.slice(0, outputs.length),
       outputs,
+      spreads: accumulator.spreads(),
       heldOut: heldOutOf(outputs.length),
       labels: samples.labels?.slice(0, outputs.length) ?? null,
       tallies,
@@ -106,12 +118,15 @@ function madeUp(feeds: Feeds[]): { samples: Samples; single: Feeds } {
 /** The file's samples one by one; in batches when there are too many, if the model runs on one. */
 async function given(
   { bytes, format }: { bytes: Uint8Array; format: SamplesFormat },
-  inputs: readonly InputSpec[],
+  model: Model,
   session: Session,
   limits: ReferenceLimits,
 ): Promise<{ samples: Samples; single: Feeds }> {
+  const inputs = inputsOf(model);
   const all = readSamples(bytes, format, inputs);
-  const samples = spread(all, limits.samples);
+  const macs = await macsOf(model, all.feeds[0]!);
+  const affordable = macs === null ? UNCOUNTED : Math.floor(limits.macs / Math.max(1, macs));
+  const samples = spread(all, Math.min(limits.samples, Math.max(FEWEST_TO_HOLD_OUT, affordable)));
   const single = samples.feeds[0]!;
   const batch = Math.min(MAX_BATCH, Math.ceil(samples.feeds.length / limits.feeds));
   const isBatchable = inputs.every(
@@ -121,13 +136,19 @@ async function given(
     const batched = readSamples(bytes, format, inputs, { batch });
     try {
       await session.run(batched.feeds[0]!);
-      return { samples: spread(batched, Math.floor(limits.samples / batch)), single };
+      return { samples: spread(batched, Math.ceil(samples.feeds.length / batch)), single };
     } catch (error) {
       // A model may declare an open batch and still hold a Reshape to one sample.
       if (!(error instanceof RuntimeRunError)) throw error;
     }
   }
   return { samples, single };
+}
+
+/** Multiply-accumulates of one run; null where they cannot be counted. */
+async function macsOf(model: Model, feed: Feeds): Promise<number | null> {
+  const inputShapes = Object.fromEntries(Object.entries(feed).map(([name, { dims }]) => [name, dims]));
+  return modelMacs(model, await inferShapes(model, { inputShapes }));
 }
 
 /** At most `most` feeds, spread evenly over all of them. */

@@ -155,12 +155,12 @@ async function search(
 ): Promise<SearchResult> {
   const objective = objectiveOf(job.recipe.target);
   let measured = 0;
-  const measure = (strength: number, wanted: readonly Wanted[]) => {
+  const measure = (strength: number, wanted: readonly Wanted[], leastR2?: number) => {
     measured += 1;
     const done = Math.min(measured, USUAL_MEASUREMENTS) / (USUAL_MEASUREMENTS + 1);
     return steps.run(`measure ${name} ${measured}`, begin + (end - begin) * done, async () => {
       const results = await readResults(job, blobs, decide(choices, objective, strength));
-      return { ...(await measureModel(table.assemble(results).model, wanted, bench, host)) };
+      return { ...(await measureModel(table.assemble(results).model, wanted, bench, host, leastR2)) };
     });
   };
   return searchStrength({ measure, limits: limitsOf(job.recipe.target, upload), cost: costOver(upload) });

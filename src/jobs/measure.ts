@@ -1,6 +1,6 @@
 import type { Recipe } from "../../schemas/recipe.ts";
 import type { Measurement, Wanted } from "../compress/allocate/search.ts";
-import { compareWith, latencyOf } from "../evaluate/evaluate.ts";
+import { compareAbove, latencyOf } from "../evaluate/evaluate.ts";
 import { leastTop1 } from "../evaluate/fidelity.ts";
 import { inspectModel } from "../onnx/inspect.ts";
 import type { Model } from "../onnx/model.ts";
@@ -11,12 +11,13 @@ import type { Workbench } from "./workbench.ts";
 /** Milliseconds that one latency measurement of a search may take. */
 const LATENCY_BUDGET = 3000;
 
-/** Measures an assembled model against the upload, as far as is wanted. */
+/** Measures an assembled model against the upload, as far as is wanted; below `leastR2` it may leave R² null. */
 export async function measureModel(
   model: Model,
   wanted: readonly Wanted[],
   bench: Workbench,
   host: JobHost,
+  leastR2 = Number.NEGATIVE_INFINITY,
 ): Promise<Measurement> {
   const bytes = encodeModel(model).size;
   const { macs } = await inspectModel(model);
@@ -34,7 +35,9 @@ export async function measureModel(
     latencyRatio = latency.compressed / latency.original;
   }
   if (!wanted.includes("fidelity")) return { bytes, macs, latencyRatio, minR2: null, top1: null };
-  const { fidelity, heldOutR2 } = await compareWith(reference, runtime, candidate);
+  const comparison = await compareAbove(leastR2, reference, runtime, candidate);
+  if (comparison === null) return { bytes, macs, latencyRatio, minR2: null, top1: null };
+  const { fidelity, heldOutR2 } = comparison;
   const { min_r2: all } = fidelity;
   const minR2 = all === null || reference.heldOut.size === 0 ? all : heldOutR2 && Math.min(all, heldOutR2);
   return { bytes, macs, latencyRatio, minR2, top1: leastTop1(fidelity.outputs) };

@@ -76,7 +76,7 @@ export async function pruneChannels(context: Context): Promise<ChannelPruning> {
     const at = progress[0] + ((progress[1] - progress[0]) * (trial - 1)) / TRIALS;
     const { keeps } = await steps.run(`prune channels ${trial}`, at, async () => {
       const model = await (await candidates()).prune(share);
-      const { minR2: reached } = await measureModel(model, ["fidelity"], bench, host);
+      const { minR2: reached } = await measureModel(model, ["fidelity"], bench, host, 1 - most);
       return { keeps: reached !== null && 1 - reached <= most };
     });
     if (keeps) best = share;

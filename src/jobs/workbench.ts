@@ -8,10 +8,8 @@ import type { Blobs, CompressionJob, JobHost } from "./job.ts";
 
 /** Multiply-accumulates that one pass over the samples may take: some seconds in onnxruntime-web on one thread. */
 const PASS_MACS = 24e9;
-const FEWEST_SAMPLES = 2;
-const MOST_SAMPLES = 2048;
 /** Made-up inputs are alike; more of them tell little more. */
-const MOST_SYNTHETIC = 8;
+const SYNTHETIC = { least: 2, most: 8 };
 
 /**
  * What the steps of one job work on, each opened when first needed. Nothing here is the result of a step: after a
@@ -61,9 +59,8 @@ export class Workbench {
 
 /** By counted work and not by the clock, so that every host takes the same samples. */
 function sampleLimits(macs: number | null): Partial<ReferenceLimits> {
-  if (macs === null) return { samples: MOST_SYNTHETIC, synthetic: MOST_SYNTHETIC };
-  const samples = Math.max(FEWEST_SAMPLES, Math.min(MOST_SAMPLES, Math.floor(PASS_MACS / Math.max(1, macs))));
-  return { samples, synthetic: Math.min(samples, MOST_SYNTHETIC) };
+  const affordable = Math.floor(PASS_MACS / Math.max(1, macs ?? 0));
+  return { macs: PASS_MACS, synthetic: Math.max(SYNTHETIC.least, Math.min(SYNTHETIC.most, affordable)) };
 }
 
 /** Reads and validates a stored model with its external data; its nodes are in an order in which they can run. */

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { compareWith, latencyOf } from "../../src/evaluate/evaluate.ts";
+import { compareAbove, compareWith, latencyOf } from "../../src/evaluate/evaluate.ts";
 import { makeReference } from "../../src/evaluate/reference.ts";
 import { DataType } from "../../src/onnx/data-type.ts";
 import type { Model } from "../../src/onnx/model.ts";
@@ -102,6 +102,24 @@ describe.skipIf(lenet.missing !== null)(`evaluation of lenet-300-100${skip}`, ()
     expect(far.fidelity.min_r2!).toBeLessThan(near.fidelity.min_r2!);
   });
 
+  test("gives up on a candidate as soon as its R² cannot be reached, and never before", async () => {
+    const { runtime, loaded } = await counting();
+    const reference = await makeReference({ runtime, model, bytes, calibration });
+    const candidate = await scaled(model, 0.9);
+    const whole = (await compareWith(reference, runtime, candidate)).fidelity;
+    const above = (least: number) => compareAbove(least, reference, runtime, candidate);
+    expect((await above(whole.min_r2! - 1e-9))!.fidelity).toEqual(whole);
+    const before = loaded.runs;
+    expect(await above(whole.min_r2! + 1e-9)).toBeNull();
+    // It loses about as much on every sample.
+    expect(await above(1 - 10 * (1 - whole.min_r2!))).not.toBeNull();
+    expect(loaded.runs - before).toBeGreaterThan(1.5 * reference.feeds.length);
+    const late = loaded.runs;
+    expect(await above(1 - 0.1 * (1 - whole.min_r2!))).toBeNull();
+    expect(loaded.runs - late).toBeLessThan(0.2 * reference.feeds.length);
+    expect(loaded.now).toBe(0);
+  });
+
   test("without samples: eight made-up ones, no accuracy, and latency", async () => {
     const { runtime, loaded } = await counting();
     let time = 0;
@@ -127,6 +145,11 @@ describe.skipIf(lenet.missing !== null)(`evaluation of lenet-300-100${skip}`, ()
     expect(few.feeds).toHaveLength(5);
     expect(few.samples).toBe(100);
     const small = await makeReference({ runtime, model, bytes, calibration, limits: { outputBytes: 400 } });
+    // 266,200 multiply-accumulates a digit; six digits are taken even where they take more.
+    const brief = await makeReference({ runtime, model, bytes, calibration, limits: { macs: 266_200 * 20 } });
+    expect(brief.feeds).toHaveLength(20);
+    const briefest = await makeReference({ runtime, model, bytes, calibration, limits: { macs: 1 } });
+    expect([briefest.feeds.length, briefest.heldOut.size]).toEqual([6, 2]);
     expect(small.samples).toBeLessThanOrEqual(12);
     expect(small.samples).toBeGreaterThanOrEqual(1);
   });

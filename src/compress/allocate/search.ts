@@ -22,8 +22,11 @@ export interface Measurement {
 export type Wanted = "size" | "latency" | "fidelity";
 
 export interface SearchOptions {
-  /** Assembles and measures the artifact of a strength; figures that are not wanted may be null. */
-  readonly measure: (strength: number, wanted: readonly Wanted[]) => Promise<Measurement>;
+  /**
+   * Assembles and measures the artifact of a strength; figures that are not wanted may be null, and so may R² when it is
+   * less than `leastR2`.
+   */
+  readonly measure: (strength: number, wanted: readonly Wanted[], leastR2?: number) => Promise<Measurement>;
   readonly limits: Limits;
   /** What is wanted small among artifacts that keep the limits; bytes where nothing is said. */
   readonly cost?: (measurement: Measurement) => number;
@@ -104,7 +107,7 @@ async function greatestStrength({
 }: SearchOptions): Promise<SearchResult> {
   let best: SearchResult | undefined;
   const holdsAt = async (strength: number): Promise<boolean> => {
-    const found = { strength, measurement: await measure(strength, ["size", "fidelity"]) };
+    const found = { strength, measurement: await measure(strength, ["size", "fidelity"], limits.minR2) };
     if (fidelityMissed(limits, found.measurement) !== null) return false;
     if (best === undefined || cost(found.measurement) <= cost(best.measurement)) best = found;
     return true;
