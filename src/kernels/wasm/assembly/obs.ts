@@ -1,5 +1,6 @@
 import { ALL, gemm } from "./gemm";
 import { smallest } from "./select";
+import { putBlock, putCodes, takeBlock, takeMarks } from "./transpose";
 
 /** How an entry's replacement is found. */
 export const UNSTRUCTURED: i32 = 0;
@@ -76,7 +77,9 @@ export function walkColumns(
       if (kind === QUANTIZE) {
         const chosen = (from + p) / group;
         end = min(end, (chosen + 1) * group - from);
-        takeScales(scales + chosen * 4, m, (n + group - 1) / group, current);
+        if (p === 0 || (from + p) % group === 0) {
+          takeScales(scales + chosen * 4, m, (n + group - 1) / group, current);
+        }
       }
       for (let top: usize = 0; top < m; top += ROWS) {
         for (let j = p; j < end; j++) {
@@ -212,73 +215,6 @@ function score(
     for (let r: usize = 0; r < m; r += 4) {
       const at = (j * stride + r) * 4;
       v128.store(scores + at, scoreOf(columns + at, diagonal + j * (n + 1) * 4));
-    }
-  }
-}
-
-/** The block transposed, four rows and four columns at a time; rows beyond the last are zero. */
-function takeBlock(w: usize, m: usize, n: usize, columns: usize, width: usize, stride: usize): void {
-  for (let r: usize = 0; r < m; r += 4) {
-    for (let j: usize = 0; j < width; j += 4) {
-      const from = w + (r * n + j) * 4;
-      const to = columns + (j * stride + r) * 4;
-      if (r + 4 <= m && j + 4 <= width) transposeFour(from, n * 4, to, stride * 4);
-      else {
-        for (let q: usize = 0; q < min<usize>(4, width - j); q++) {
-          for (let i: usize = 0; i < 4; i++) {
-            store<f32>(to + (q * stride + i) * 4, r + i < m ? load<f32>(from + (i * n + q) * 4) : 0);
-          }
-        }
-      }
-    }
-  }
-}
-
-function putBlock(w: usize, m: usize, n: usize, columns: usize, width: usize, stride: usize): void {
-  for (let r: usize = 0; r < m; r += 4) {
-    for (let j: usize = 0; j < width; j += 4) {
-      const to = w + (r * n + j) * 4;
-      const from = columns + (j * stride + r) * 4;
-      if (r + 4 <= m && j + 4 <= width) transposeFour(from, stride * 4, to, n * 4);
-      else {
-        for (let q: usize = 0; q < min<usize>(4, width - j); q++) {
-          for (let i: usize = 0; i < min<usize>(4, m - r); i++) {
-            store<f32>(to + (i * n + q) * 4, load<f32>(from + (q * stride + i) * 4));
-          }
-        }
-      }
-    }
-  }
-}
-
-function transposeFour(from: usize, fromBytes: usize, to: usize, toBytes: usize): void {
-  const a = v128.load(from);
-  const b = v128.load(from + fromBytes);
-  const c = v128.load(from + 2 * fromBytes);
-  const d = v128.load(from + 3 * fromBytes);
-  const ab = v128.shuffle<f32>(a, b, 0, 4, 1, 5);
-  const cd = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
-  const abHigh = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
-  const cdHigh = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
-  v128.store(to, v128.shuffle<f64>(ab, cd, 0, 2));
-  v128.store(to + toBytes, v128.shuffle<f64>(ab, cd, 1, 3));
-  v128.store(to + 2 * toBytes, v128.shuffle<f64>(abHigh, cdHigh, 0, 2));
-  v128.store(to + 3 * toBytes, v128.shuffle<f64>(abHigh, cdHigh, 1, 3));
-}
-
-/** All bits set where a byte is 1. */
-function takeMarks(marks: usize, m: usize, n: usize, zeroed: usize, width: usize, stride: usize): void {
-  for (let r: usize = 0; r < m; r++) {
-    for (let j: usize = 0; j < width; j++) {
-      store<i32>(zeroed + (j * stride + r) * 4, -(<i32>load<u8>(marks + r * n + j)));
-    }
-  }
-}
-
-function putCodes(codes: usize, m: usize, n: usize, floats: usize, width: usize, stride: usize): void {
-  for (let r: usize = 0; r < m; r++) {
-    for (let j: usize = 0; j < width; j++) {
-      store<i8>(codes + r * n + j, <i8>load<f32>(floats + (j * stride + r) * 4));
     }
   }
 }
