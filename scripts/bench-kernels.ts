@@ -1,4 +1,4 @@
-import type { Kernels, ObsMask, QuantizationGrid } from "../src/kernels/kernels.ts";
+import type { Kernels, ObsMask, QuantizationGrid, RegularizerName } from "../src/kernels/kernels.ts";
 import { referenceKernels } from "../src/kernels/reference/kernels.ts";
 import { nodeKernels } from "../src/kernels/wasm/node.ts";
 import { DataType } from "../src/onnx/data-type.ts";
@@ -10,10 +10,13 @@ import { singles } from "../test/kernels/matrices.ts";
 import { markdownTable, writeSection } from "./benchmarks-file.ts";
 
 /**
- * Times the WASM kernels: products against onnxruntime-web's MatMul, taking turns; OBS against a product of as many
- * multiply-adds; every kernel against the reference. Writes its tables into BENCHMARKS.md.
+ * Times the WASM kernels: products against onnxruntime-web's MatMul, taking turns; OBS and the steps of solvers
+ * against products of as many multiply-adds; every kernel against the reference. Writes its tables into BENCHMARKS.md.
  */
 const BLOCK = 128;
+/** Of numbers even in [-1, 1] they make about half zero; of groups, which are all alike, none. */
+const THRESHOLDS = { l1: 0.5, l0: 0.125, hoyer_square: 0.2, group_hoyer_square: 0.2, transformed_l1: 0.25 };
+const REGULARIZERS = ["l1", "l0", "hoyer_square", "group_hoyer_square", "transformed_l1"] as const;
 const SMALL = 192;
 const LARGE = 1024;
 const calls: Readonly<Record<string, (kernels: Kernels, layer: Problem) => unknown>> = {
@@ -28,6 +31,8 @@ const calls: Readonly<Record<string, (kernels: Kernels, layer: Problem) => unkno
   "obsPrune 50%": (k, { m, n, w, u }) =>
     k.obsPrune(w, u, m, n, { kind: "unstructured", ratio: 0.5, blockSize: BLOCK }),
   "obsQuantize int4": (k, { m, n, w, u }) => k.obsQuantize(w, u, m, n, int4(m, n)),
+  ...Object.fromEntries(REGULARIZERS.map((name) => [`fistaStep ${name}`, fista(name)])),
+  admmStep: admm,
 };
 
 const kernels = await nodeKernels();
@@ -37,6 +42,8 @@ const products: string[][] = [];
 for (const n of [64, 256, 512, 1024]) products.push(await timeProduct(n));
 const walks: string[][] = [];
 for (const n of [256, 512, 1024]) walks.push(...(await timeWalks(layer(n))));
+const steps: string[][] = [];
+for (const n of [256, 576, 1152]) steps.push(...(await timeSteps(layer(n))));
 const all = await timeAll();
 
 await writeSection(
@@ -52,6 +59,10 @@ ${markdownTable(["n", "WASM", "onnxruntime-web", "GFLOP/s", "its GFLOP/s", "spee
 OBS over an n × n layer in blocks of ${BLOCK} columns, against a product of as many multiply-adds, taking turns (half of the time of W·U, since U is a triangle):
 
 ${markdownTable(["n", "walk", "OBS", "product alone", "ratio"], walks)}
+
+Steps of FISTA and ADMM over an n × n layer, against a product of as many multiply-adds (W·H once for FISTA, twice for ADMM), taking turns:
+
+${markdownTable(["n", "step", "step ms", "products alone", "ratio"], steps)}
 
 Every kernel against the reference in double precision at n = ${SMALL}, and alone at n = ${LARGE}:
 
@@ -99,6 +110,45 @@ async function timeWalks({ m, n, w, u }: Problem): Promise<string[][]> {
     ms(product),
     `${(times[i]! / product).toFixed(2)}×`,
   ]);
+}
+
+async function timeSteps(layer: Problem): Promise<string[][]> {
+  const { m, n, w, u } = layer;
+  const runs = [...REGULARIZERS.map((name) => ({ name, run: fista(name) })), { name: "ADMM", run: admm }];
+  const [product, ...times] = await medians(7, [
+    () => kernels.matmul(w, u, m, n, n),
+    ...runs.map(
+      ({ run }) =>
+        () =>
+          run(kernels, layer),
+    ),
+  ]);
+  return runs.map(({ name }, i) => {
+    const products = name === "ADMM" ? 2 * product! : product!;
+    return [
+      `${n}`,
+      name === "ADMM" ? name : `FISTA, ${name}`,
+      ms(times[i]!),
+      ms(products),
+      `${(times[i]! / products).toFixed(2)}×`,
+    ];
+  });
+}
+
+/** U stands for H, whose numbers cost no time. */
+function fista(regularizer: RegularizerName) {
+  return (k: Kernels, { m, n, w, u }: Problem) =>
+    k.fistaStep({ m, n, segment: n, w, h: u, norm: n, regularizer }, w, w, 0.5, THRESHOLDS[regularizer]);
+}
+
+function admm(k: Kernels, { m, n, w, u }: Problem) {
+  const zeroed = Uint8Array.from(w, (x) => (x < 0 ? 1 : 0));
+  const values = new Float64Array(n).fill(1);
+  return k.admmStep({ m, n, w, values, vectors: u }, w, zeroed, {
+    penalty: 0.1,
+    decay: 0.9,
+    relaxation: 1.6,
+  });
 }
 
 async function timeAll(): Promise<string[][]> {
