@@ -48,8 +48,10 @@ const FEW_SCALES = 16;
 const MOST_PALETTE_LEVELS = 31;
 /** rows · columns² up to which codes are improved by coordinate descent. */
 const DESCENT_WORK = 4e8;
+/** Columns² of all Hessians and objectives that are kept together; with its factor one takes 8 bytes for each. */
+const MOST_KEPT = 4 * 2 ** 20;
 
-/** Zeros and storage of one weight. What several treatments share is computed once. */
+/** Zeros and storage of one weight. What several treatments share is computed once, as long as memory lasts. */
 export class MatrixTreater {
   readonly #weight: StackedMatrices;
   readonly #kernels: Kernels;
@@ -141,10 +143,19 @@ export class MatrixTreater {
     );
   }
 
+  /** Before another one is made: forgets those there are where all of them would be too much. */
+  #makeRoom(): void {
+    const kept = this.#hessians.size + this.#objectives.size;
+    if ((kept + 1) * this.#weight.layout.columns ** 2 <= MOST_KEPT) return;
+    this.#hessians.clear();
+    this.#objectives.clear();
+  }
+
   #hessian(index: number): LayerHessian {
     const { layout, moments, positions } = this.#weight;
     let hessian = this.#hessians.get(index);
     if (!hessian) {
+      this.#makeRoom();
       hessian = new LayerHessian(moments[index] ?? null, layout.columns, this.#kernels, positions);
       this.#hessians.set(index, hessian);
     }
@@ -157,6 +168,7 @@ export class MatrixTreater {
     const key = `${index}${order ? " reordered" : ""}`;
     let objective = this.#objectives.get(key);
     if (!objective) {
+      this.#makeRoom();
       const seen = moments[index] ?? null;
       const ordered = seen && order ? momentsIn(order, seen) : seen;
       objective = objectiveOf(layout.columns, ordered, this.#kernels);

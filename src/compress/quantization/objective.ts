@@ -43,7 +43,7 @@ function factorOf(
   n: number,
   kernels: Kernels,
 ): Float32Array {
-  const ordered = new Float64Array(n * n);
+  const ordered = new Float32Array(n * n);
   for (let more = 0; ; more = Math.max(DAMPING, 10 * more)) {
     for (let i = 0; i < n; i++) {
       for (let j = 0; j < n; j++) ordered[i * n + j] = h[order[i]! * n + order[j]!]!;
