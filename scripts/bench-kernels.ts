@@ -142,7 +142,7 @@ function fista(regularizer: RegularizerName) {
 }
 
 function admm(k: Kernels, { m, n, w, u }: Problem) {
-  const zeroed = Uint8Array.from(w, (x) => (x < 0 ? 1 : 0));
+  const zeroed = new Uint8Array(m * n).fill(1, 0, (m * n) >> 1);
   const values = new Float64Array(n).fill(1);
   return k.admmStep({ m, n, w, values, vectors: u }, w, zeroed, {
     penalty: 0.1,

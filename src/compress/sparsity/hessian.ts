@@ -84,7 +84,7 @@ export class LayerHessian {
   /** W, rows × n, with its columns in walk order; always a copy. */
   toWalk(w: Float32Array): Float32Array {
     const order = this.order();
-    return Float32Array.from(w, (_, i) => w[i - (i % this.n) + order[i % this.n]!]!);
+    return w.map((_, i) => w[i - (i % this.n) + order[i % this.n]!]!);
   }
 
   /** The inverse of {@link toWalk}. */
@@ -128,7 +128,8 @@ export class LayerHessian {
     if (this.decomposition === null) {
       const { n } = this;
       const root = this.diagonal.map(Math.sqrt);
-      const unit = Float64Array.from(this.full(), (h, i) => h / root[Math.floor(i / n)]! / root[i % n]!);
+      const unit = Float64Array.from(this.full());
+      for (let i = 0; i < unit.length; i++) unit[i]! /= root[Math.floor(i / n)]! * root[i % n]!;
       const { values, vectors } = this.kernels.eigen(unit, n);
       this.decomposition = {
         values: values.map((value) => Math.max(0, value)),

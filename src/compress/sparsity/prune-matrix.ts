@@ -48,7 +48,8 @@ export function pruneWith(
   const result = solve(walk, rows, hessian, { ...request, pattern });
   const refit = request.refit ?? (request.solver === "admm" || request.solver === "proximal");
   if (!refit) return hessian.fromWalk(result);
-  const pruned = Uint8Array.from(result, (value) => (value === 0 ? 1 : 0));
+  const pruned = new Uint8Array(result.length);
+  for (let i = 0; i < pruned.length; i++) if (result[i] === 0) pruned[i] = 1;
   return hessian.fromWalk(refitOnSupport(walk, pruned, rows, hessian, result));
 }
 

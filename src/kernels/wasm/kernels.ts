@@ -161,7 +161,7 @@ function obsQuantize(
   const [weight, factor, scales] = [call.put(w), call.put(u), call.put(grid.scales)];
   const codes = call.room(m * n);
   const work = call.room(call.wasm.obsWork(m, n, grid.blockSize) * 4);
-  const marks = grid.keepZeros ? call.put(Uint8Array.from(w, (x) => (x === 0 ? 1 : 0))) : 0;
+  const marks = grid.keepZeros ? call.put(zerosOf(w)) : 0;
   call.wasm.walkColumns(
     ...[weight, factor, m, n, grid.blockSize, WALK.quantize, marks],
     ...[0, 0, grid.group, scales, grid.least, grid.most, codes, work],
@@ -202,6 +202,13 @@ function admmStep(
     ...[m, n, penalty, decay, relaxation, call.room(m * n * 4)],
   );
   return call.floats(next, m * n).slice();
+}
+
+/** 1 where an entry is zero. */
+function zerosOf(w: Float32Array): Uint8Array {
+  const marks = new Uint8Array(w.length);
+  for (let i = 0; i < w.length; i++) if (w[i] === 0) marks[i] = 1;
+  return marks;
 }
 
 /** Indices of the values from the largest down. */
