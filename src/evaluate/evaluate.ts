@@ -5,10 +5,17 @@ import { FidelityAccumulator, leastR2 } from "./fidelity.ts";
 import { type LatencyOptions, measureLatency } from "./latency.ts";
 import type { Reference } from "./reference.ts";
 
+export interface Expected {
+  /** Least R² of any output; null where one has none. */
+  readonly r2: number | null;
+  /** Least top-1 agreement of any output of class scores; null where there is none. */
+  readonly top1: number | null;
+}
+
 export interface Comparison {
   readonly fidelity: Fidelity;
-  /** Least R² of any output that the feeds which were held out promise of others; null where none were, or it has none. */
-  readonly heldOutR2: number | null;
+  /** What inputs that nobody has seen can be expected to get, by the feeds that were held out where there are enough. */
+  readonly expected: Expected;
   /** Top-1 on the labels; null without labels or class scores. */
   readonly accuracy: { readonly original: number; readonly compressed: number } | null;
 }
@@ -59,12 +66,25 @@ async function compareWhile(
     const compressed = accuracyOf(tallies);
     return {
       fidelity: { data: reference.data, samples: reference.samples, outputs, min_r2: leastR2(outputs) },
-      heldOutR2: reference.heldOut.size > 0 ? heldOut.cautiousR2() : null,
+      expected: expectedOf(accumulator, reference.heldOut.size > 0 ? heldOut : null),
       accuracy: original === null || compressed === null ? null : { original, compressed },
     };
   } finally {
     await session.release();
   }
+}
+
+/** Rows of class scores that tell 99% agreement from less. */
+const ROWS_ENOUGH = 200;
+
+function expectedOf(all: FidelityAccumulator, heldOut: FidelityAccumulator | null): Expected {
+  const r2 = leastR2(all.outputs());
+  const enough = heldOut !== null && heldOut.rows >= ROWS_ENOUGH;
+  const unseen = heldOut === null ? r2 : heldOut.cautiousR2();
+  return {
+    r2: r2 === null || unseen === null ? null : Math.min(r2, unseen),
+    top1: (enough ? heldOut : all).cautiousTop1(),
+  };
 }
 
 /**

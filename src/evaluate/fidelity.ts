@@ -20,6 +20,12 @@ interface Share {
   readonly error: number;
 }
 
+/** Rows of class scores of one sample. */
+interface Votes {
+  readonly rows: number;
+  readonly differing: number;
+}
+
 /** Differences up to this share of the largest value are float32 rounding. */
 const ROUNDING = 1e-6;
 
@@ -45,8 +51,7 @@ class OutputAccumulator {
   #maxDifference = 0;
   #broken = 0;
   #scores = true;
-  #rows = 0;
-  #agreeing = 0;
+  readonly #votes: Votes[] = [];
   readonly #shares: Share[] = [];
 
   add(original: TensorValue, compressed: TensorValue): void {
@@ -99,8 +104,8 @@ class OutputAccumulator {
   #compareRows(original: TensorValue, compressed: TensorValue): void {
     const expected = largestOfRows(original);
     const found = largestOfRows(compressed);
-    this.#rows += expected.length;
-    for (const [row, column] of expected.entries()) if (found[row] === column) this.#agreeing++;
+    const differing = expected.filter((column, row) => found[row] !== column).length;
+    this.#votes.push({ rows: expected.length, differing });
   }
 
   /** Texts agree or they do not: each that differs counts as a difference of 1 from 0. */
@@ -121,7 +126,7 @@ class OutputAccumulator {
       r2: broken ? null : this.#r2(),
       cosine: broken ? null : this.#cosine(),
       max_abs_difference: broken ? Number.MAX_VALUE : Math.min(this.#maxDifference, Number.MAX_VALUE),
-      top1_agreement: this.#scores && this.#rows > 0 ? this.#agreeing / this.#rows : null,
+      top1_agreement: this.rows > 0 ? 1 - this.#differing / this.rows : null,
     };
   }
 
@@ -133,21 +138,27 @@ class OutputAccumulator {
     return Number.isFinite(r2) ? r2 : null;
   }
 
-  /**
-   * R² less its standard error over the samples, as of a ratio of sums (Cochran, Sampling Techniques, 1977, §6.4): a few
-   * samples that differ much promise little of others. The error is widened for that it is itself found from few.
-   */
+  /** R² less the error that it has from so few samples. */
   cautiousR2(): number | null {
     const r2 = this.#broken > 0 ? null : this.#r2();
-    const m = this.#shares.length;
-    if (r2 === null || m < 2 || !(this.#spread > 0)) return r2;
-    const loss = this.#error / this.#spread;
-    let deviation = 0;
-    for (const { count, mean, spread, error } of this.#shares) {
-      deviation += (error - loss * (spread + count * (mean - this.#mean) ** 2)) ** 2;
-    }
-    const standardError = Math.sqrt((deviation * m) / (m - 1)) / this.#spread;
-    return r2 - standardError * Math.sqrt((m + 1) / (m - 1));
+    if (r2 === null || !(this.#spread > 0)) return r2;
+    const spreadOf = ({ count, mean, spread }: Share) => spread + count * (mean - this.#mean) ** 2;
+    return r2 - errorOfRatio(this.#shares.map((share) => [share.error, spreadOf(share)]));
+  }
+
+  /** Top-1 agreement less the error that it has from so few samples; null where there are no class scores. */
+  cautiousTop1(): number | null {
+    const { top1_agreement: found } = this.result("");
+    return found && found - errorOfRatio(this.#votes.map(({ rows, differing }) => [differing, rows]));
+  }
+
+  /** Rows of class scores; 0 where it is none. */
+  get rows(): number {
+    return this.#scores ? this.#votes.reduce((sum, { rows }) => sum + rows, 0) : 0;
+  }
+
+  get #differing(): number {
+    return this.#votes.reduce((sum, { differing }) => sum + differing, 0);
   }
 
   get spread(): number {
@@ -205,7 +216,18 @@ export class FidelityAccumulator {
 
   /** The least R² of all outputs that other samples can be expected to keep; null where any has none. */
   cautiousR2(): number | null {
-    return least([...this.#outputs.values()].map((accumulator) => accumulator.cautiousR2()));
+    return least([...this.#outputs.values()].map((output) => output.cautiousR2()));
+  }
+
+  /** The least top-1 agreement that other samples can be expected to keep; null where no output is class scores. */
+  cautiousTop1(): number | null {
+    return least([...this.#outputs.values()].filter(({ rows }) => rows > 0).map((o) => o.cautiousTop1()));
+  }
+
+  /** Rows of class scores of the output that has fewest; 0 where none has any. */
+  get rows(): number {
+    const rows = [...this.#outputs.values()].map((output) => output.rows).filter((count) => count > 0);
+    return rows.length === 0 ? 0 : Math.min(...rows);
   }
 }
 
@@ -223,6 +245,19 @@ export function leastTop1(outputs: readonly OutputFidelity[]): number | null {
 function least(figures: readonly (number | null)[]): number | null {
   const known = figures.filter((r2) => r2 !== null);
   return known.length < figures.length || known.length === 0 ? null : Math.min(1, ...known);
+}
+
+/**
+ * Standard error of Σparts/Σwholes over samples (Cochran, Sampling Techniques, 1977, §6.4), widened for that it is itself
+ * found from few: samples that differ much promise little of others. 0 of a single sample, which says nothing of it.
+ */
+function errorOfRatio(samples: readonly (readonly [part: number, whole: number])[]): number {
+  const m = samples.length;
+  if (m < 2) return 0;
+  const part = samples.reduce((sum, [one]) => sum + one, 0);
+  const whole = samples.reduce((sum, [, one]) => sum + one, 0);
+  const deviation = samples.reduce((sum, [one, of]) => sum + (one - (part / whole) * of) ** 2, 0);
+  return (Math.sqrt((deviation * m) / (m - 1)) / whole) * Math.sqrt((m + 1) / (m - 1));
 }
 
 /** Σ (y − mean)² over what is finite in both. */

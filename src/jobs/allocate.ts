@@ -10,6 +10,7 @@ import { limitsOf, objectiveOf, TIME_FOR_BYTES } from "../compress/allocate/targ
 import { type Decision, isUntouched } from "../compress/treatment.ts";
 import type { CalibrationFacts } from "./calibrate.ts";
 import { JobFailure } from "./failures.ts";
+import { finishedModel } from "./finished-model.ts";
 import type { UploadFacts } from "./inspect-upload.ts";
 import type { Blobs, CompressionJob, JobHost } from "./job.ts";
 import type { LayerTable } from "./layer-table.ts";
@@ -86,6 +87,10 @@ function hasSizeTarget({ recipe: { target } }: CompressionJob): boolean {
   );
 }
 
+function hasCostTarget(job: CompressionJob): boolean {
+  return hasSizeTarget(job) || job.recipe.target?.latency_ratio !== undefined;
+}
+
 interface Found extends SearchResult {
   readonly choices: readonly LayerChoices[];
 }
@@ -141,26 +146,29 @@ function costOver(upload: UploadFacts): (measurement: Measurement) => number {
 /** Under a limit on size, MACs or latency the better fidelity wins, otherwise the smaller file. */
 function better(a: Found, b: Found, { job, upload }: Context): boolean {
   const [x, y] = [a.measurement, b.measurement];
-  const costed = hasSizeTarget(job) || job.recipe.target?.latency_ratio !== undefined;
-  return costed && x.minR2 !== null && y.minR2 !== null
+  return hasCostTarget(job) && x.minR2 !== null && y.minR2 !== null
     ? x.minR2 > y.minR2
     : costOver(upload)(x) < costOver(upload)(y);
 }
 
 async function search(
-  { job, upload, table, bench, host, blobs, steps }: Context,
+  { job, upload, calibration, table, bench, host, blobs, steps }: Context,
   name: string,
   choices: readonly LayerChoices[],
   [begin, end]: readonly [number, number],
 ): Promise<SearchResult> {
   const objective = objectiveOf(job.recipe.target);
-  let measured = 0;
+  const costed = hasCostTarget(job);
+  let count = 0;
   const measure = (strength: number, wanted: readonly Wanted[], leastR2?: number) => {
-    measured += 1;
-    const done = Math.min(measured, USUAL_MEASUREMENTS) / (USUAL_MEASUREMENTS + 1);
-    return steps.run(`measure ${name} ${measured}`, begin + (end - begin) * done, async () => {
+    count += 1;
+    const done = Math.min(count, USUAL_MEASUREMENTS) / (USUAL_MEASUREMENTS + 1);
+    return steps.run(`measure ${name} ${count}`, begin + (end - begin) * done, async () => {
       const results = await readResults(job, blobs, decide(choices, objective, strength));
-      return { ...(await measureModel(table.assemble(results).model, wanted, bench, host, leastR2)) };
+      const { model } = table.assemble(results);
+      // How it is finished changes its size and speed, and next to nothing of its answers.
+      const measured = costed ? await finishedModel(model, table, calibration, bench) : model;
+      return { ...(await measureModel(measured, wanted, bench, host, leastR2)) };
     });
   };
   return searchStrength({ measure, limits: limitsOf(job.recipe.target, upload), cost: costOver(upload) });

@@ -1,10 +1,8 @@
-import { accelerate } from "../compress/fast/accelerate.ts";
-import { compactNames } from "../compress/lossless/compact-names.ts";
 import type { Decision } from "../compress/treatment.ts";
-import type { Model } from "../onnx/model.ts";
 import { encodeModel } from "../onnx/write.ts";
 import type { CalibrationFacts } from "./calibrate.ts";
 import { digestOf } from "./digest.ts";
+import { finishedModel } from "./finished-model.ts";
 import type { UploadFacts } from "./inspect-upload.ts";
 import type { Blobs, CompressionJob } from "./job.ts";
 import type { LayerTable } from "./layer-table.ts";
@@ -33,21 +31,14 @@ interface Context {
   readonly blobs: Blobs;
 }
 
-/**
- * Streams the artifact together. It is never larger than the upload: where it would be, it is the upload. Where the recipe
- * leaves open what is done, large convolutions are rewritten so that they take fewer multiplications, and names that only
- * the file itself knows are shortened.
- */
+/** Streams the artifact together. It is never larger than the upload: where it would be, it is the upload. */
 export async function assembleArtifact(context: Context): Promise<ArtifactFacts> {
   const { job, upload, calibration, decisions, table, bench, blobs } = context;
   const { model, dropped } = table.assemble(await readResults(job, blobs, decisions));
   const readableKey = `${job.prefix}readable.onnx`;
   const readable = encodeModel(model);
   await blobs.put(readableKey, readable.chunks(), readable.size);
-  const compressed =
-    table.policy.mode === "explicit"
-      ? readable
-      : encodeModel(compactNames(await accelerated(model, calibration, bench)));
+  const compressed = encodeModel(await finishedModel(model, table, calibration, bench));
   const unchanged = compressed.size > upload.bytes;
   const encoded = unchanged ? encodeModel(await bench.upload()) : compressed;
   const key = `${job.prefix}artifact.onnx`;
@@ -60,12 +51,4 @@ export async function assembleArtifact(context: Context): Promise<ArtifactFacts>
     dropped,
     unchanged,
   };
-}
-
-async function accelerated(model: Model, { runs }: CalibrationFacts, bench: Workbench): Promise<Model> {
-  if (!runs) return model;
-  // Shapes of one sample, for inputs whose declared sizes are open.
-  const { single } = await bench.reference();
-  const inputShapes = Object.fromEntries(Object.entries(single).map(([name, { dims }]) => [name, dims]));
-  return (await accelerate(model, { inputShapes })).model;
 }

@@ -1,7 +1,6 @@
 import type { Recipe } from "../../schemas/recipe.ts";
 import type { Measurement, Wanted } from "../compress/allocate/search.ts";
 import { compareAbove, latencyOf } from "../evaluate/evaluate.ts";
-import { leastTop1 } from "../evaluate/fidelity.ts";
 import { inspectModel } from "../onnx/inspect.ts";
 import type { Model } from "../onnx/model.ts";
 import { encodeModel, modelBytes } from "../onnx/write.ts";
@@ -37,10 +36,8 @@ export async function measureModel(
   if (!wanted.includes("fidelity")) return { bytes, macs, latencyRatio, minR2: null, top1: null };
   const comparison = await compareAbove(leastR2, reference, runtime, candidate);
   if (comparison === null) return { bytes, macs, latencyRatio, minR2: null, top1: null };
-  const { fidelity, heldOutR2 } = comparison;
-  const { min_r2: all } = fidelity;
-  const minR2 = all === null || reference.heldOut.size === 0 ? all : heldOutR2 && Math.min(all, heldOutR2);
-  return { bytes, macs, latencyRatio, minR2, top1: leastTop1(fidelity.outputs) };
+  const { expected } = comparison;
+  return { bytes, macs, latencyRatio, minR2: expected.r2, top1: expected.top1 };
 }
 
 /** Whether the recipe promises something that only a run of the model can tell. */

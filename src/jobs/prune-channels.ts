@@ -1,3 +1,4 @@
+import type { Limits } from "../compress/allocate/search.ts";
 import { limitsOf } from "../compress/allocate/target.ts";
 import { chooseRemovals } from "../compress/channel-pruning/choose.ts";
 import { type ChannelGroup, findChannelGroups } from "../compress/channel-pruning/groups.ts";
@@ -66,19 +67,18 @@ export async function pruneChannels(context: Context): Promise<ChannelPruning> {
   if (channels.use === "exactly") {
     return steps.run("prune channels", progress[0], () => store(channels.ratio));
   }
-  const { minR2 } = limitsOf(job.recipe.target, upload);
-  if (!calibration.runs || job.calibration === null || minR2 === undefined) return NOTHING;
-  const most = SHARE_OF_LOSS * (1 - minR2);
+  const limits = limitsOf(job.recipe.target, upload);
+  if (!calibration.runs || job.calibration === null) return NOTHING;
+  const suffices = sufficient(limits, upload, bench, host);
+  if (suffices === null) return NOTHING;
   let best = 0;
   let above = MOST;
   for (let trial = 1; trial <= TRIALS; trial++) {
     const share = (best + above) / 2;
     const at = progress[0] + ((progress[1] - progress[0]) * (trial - 1)) / TRIALS;
-    const { keeps } = await steps.run(`prune channels ${trial}`, at, async () => {
-      const model = await (await candidates()).prune(share);
-      const { minR2: reached } = await measureModel(model, ["fidelity"], bench, host, 1 - most);
-      return { keeps: reached !== null && 1 - reached <= most };
-    });
+    const { keeps } = await steps.run(`prune channels ${trial}`, at, async () => ({
+      keeps: await suffices(await (await candidates()).prune(share)),
+    }));
     if (keeps) best = share;
     else above = share;
   }
@@ -91,6 +91,30 @@ export async function pruneChannels(context: Context): Promise<ChannelPruning> {
       saved(after.parameters, before.parameters) >= WORTH || saved(after.macs, before.macs) >= WORTH;
     return worth ? store(best) : { key: null, left: (await candidates()).left };
   });
+}
+
+/**
+ * Whether a pruned model may lose more channels still. Under a limit on fidelity: while it keeps its share of the loss. Under
+ * one on multiply-accumulates or time alone: while it has more of them left than the root of what is allowed, so that
+ * channels and what is done to single layers save by the same factor. null where nothing of it is limited.
+ */
+function sufficient(
+  { minR2, maxMacs, maxLatencyRatio }: Limits,
+  upload: UploadFacts,
+  bench: Workbench,
+  host: JobHost,
+): ((model: Model) => Promise<boolean>) | null {
+  if (minR2 !== undefined) {
+    const most = SHARE_OF_LOSS * (1 - minR2);
+    return async (model) => {
+      const { minR2: reached } = await measureModel(model, ["fidelity"], bench, host, 1 - most);
+      return reached !== null && 1 - reached <= most;
+    };
+  }
+  const { macs: before } = upload;
+  const ratio = Math.min(maxMacs === undefined ? 1 : maxMacs / (before || 1), maxLatencyRatio ?? 1);
+  if (!before || ratio >= 1) return null;
+  return async (model) => ((await inspectModel(model)).macs ?? 0) > Math.sqrt(ratio) * before;
 }
 
 interface Candidates {

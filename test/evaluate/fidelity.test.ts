@@ -39,6 +39,23 @@ describe("what a few samples promise of others", () => {
     expect(cautious(pairs)).toBeCloseTo(1 - 0.005 - 0.005 * Math.sqrt(3), 14);
   });
 
+  test("of class scores: rows 4 and 4 of which 0 and 1 differ: 7/8 less √3/8; what has no scores has none", () => {
+    const row = (...scores: number[]) => scores;
+    const sure = row(0.9, 0.1);
+    const other = row(0.1, 0.9);
+    const output = (rows: readonly number[][]) => float(rows.flat(), [rows.length, 2]);
+    const accumulator = new FidelityAccumulator(["y"]);
+    const same = output([sure, sure, other, other]);
+    accumulator.add({ y: same }, { y: same });
+    expect(accumulator.cautiousTop1()).toBe(1);
+    accumulator.add({ y: same }, { y: output([sure, sure, other, sure]) });
+    expect(accumulator.rows).toBe(8);
+    expect(accumulator.cautiousTop1()).toBeCloseTo(7 / 8 - Math.sqrt(3) / 8, 14);
+    const numbers = new FidelityAccumulator(["y"]);
+    numbers.add({ y: float([1, 2, 3]) }, { y: float([1, 2, 3]) });
+    expect([numbers.rows, numbers.cautiousTop1()]).toEqual([0, null]);
+  });
+
   test("an output that is no number promises nothing", () => {
     expect(cautious([[float([1, 2]), float([1, Number.NaN])]])).toBe(null);
   });
