@@ -14,8 +14,8 @@ import { markdownTable, writeSection } from "./benchmarks-file.ts";
  * hours: what was measured of this very engine is kept in .bench, and a run that was interrupted goes on where it stopped.
  */
 const RECIPES: readonly (readonly [string, object, "calibrated" | "data-free"])[] = [
-  ["lossless", { methods: [] }, "calibrated"],
   ["default", {}, "calibrated"],
+  ["lossless", { methods: [] }, "calibrated"],
   ["default, no samples", {}, "data-free"],
   ["50% magnitude", { sparsity: { ratio: 0.5, solver: "magnitude" } }, "data-free"],
   ["50% OBS", { sparsity: { ratio: 0.5, solver: "obs" } }, "calibrated"],
@@ -37,15 +37,18 @@ const chosen = process.argv.slice(2);
 const run = promisify(execFile);
 const kept = join(ROOT, ".bench/models", await engineDigest());
 await mkdir(kept, { recursive: true });
-const rows: string[][] = [];
-for (const model of realModels) {
-  if (model.missing || (chosen.length > 0 && !chosen.includes(model.name))) continue;
-  for (const [label, recipe, samples] of RECIPES) {
-    const row = await measured(model.name, JSON.stringify(recipe), samples);
-    rows.push([model.name, label, ...cells(row)]);
-    console.error(rows.at(-1)!.join(" | "));
+const models = realModels.filter(
+  ({ name, missing }) => !missing && (chosen.length === 0 || chosen.includes(name)),
+);
+const rowsOf = new Map(models.map(({ name }) => [name, [] as string[][]]));
+for (const [label, recipe, samples] of RECIPES) {
+  for (const { name } of models) {
+    const row = [name, label, ...cells(await measured(name, JSON.stringify(recipe), samples))];
+    rowsOf.get(name)!.push(row);
+    console.error(row.join(" | "));
   }
 }
+const rows = [...rowsOf.values()].flat();
 const table = markdownTable(
   [
     "model",
