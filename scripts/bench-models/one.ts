@@ -36,7 +36,7 @@ export interface Row {
 }
 
 /** Natural samples, and as many others to measure on: as many runs as take about so many multiply-accumulates. */
-const SAMPLES = { macs: 30e9, least: 16, most: 128 };
+const SAMPLES = { macs: 30e9, least: 8, most: 128 };
 const TRAIN_DIGITS = 256;
 const TRAIN_FEED = 8;
 const TEST_DIGITS = 10_000;
