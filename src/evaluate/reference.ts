@@ -105,10 +105,15 @@ export async function makeReference(input: ReferenceInput): Promise<Reference> {
   }
 }
 
-/** Every third feed, where there are six or more. */
+const GOLDEN = (Math.sqrt(5) - 1) / 2;
+
+/** A third of the feeds, where there are six or more: spread over all of them, in step with no period that they may have. */
 function heldOutOf(count: number): ReadonlySet<number> {
-  const indices = count < FEWEST_TO_HOLD_OUT ? [] : Array.from({ length: count }, (_, i) => i);
-  return new Set(indices.filter((i) => i % 3 === 2));
+  if (count < FEWEST_TO_HOLD_OUT) return new Set();
+  const order = Array.from({ length: count }, (_, i) => i).sort(
+    (a, b) => ((a * GOLDEN) % 1) - ((b * GOLDEN) % 1),
+  );
+  return new Set(order.slice(0, Math.floor(count / 3)));
 }
 
 function madeUp(feeds: Feeds[]): { samples: Samples; single: Feeds } {

@@ -10,24 +10,28 @@ export interface Rgb {
   readonly data: Float32Array;
 }
 
-/** Photograph `index` of face-api's demo (six of them), its centre square scaled to `size`. */
+/** Photographs of face-api's demo. */
+const PHOTOS = 6;
+
+/** Photograph `index`, its centre square scaled to `size`. */
 export async function photo(index: number, size: number): Promise<Rgb> {
   const image = await loaded(index);
   const side = Math.min(image.width, image.height);
   return scaled(image, size, { side, left: (image.width - side) / 2, top: (image.height - side) / 2 });
 }
 
-/** Squares of 100% down to 60% of a photograph's height, at places spread over it. */
+/** Squares of 100% down to 60% of the shorter side, at places spread over it. */
 const SIDES = [1, 0.8, 0.7, 0.9, 0.6];
 
-/** Squares cut out of three of the photographs, every other one mirrored; the other three are the other part's. */
+/** Squares cut out of the left halves of the photographs, or out of the right ones, every other one mirrored. */
 export async function naturalPhoto(index: number, part: Part, size: number): Promise<Rgb> {
-  const view = Math.floor(index / 3);
-  if (view === 0) return photo(part * 3 + index, size);
-  const image = await loaded(part * 3 + (index % 3));
-  const side = SIDES[view % SIDES.length]! * Math.min(image.width, image.height);
-  const [across, down] = [(view * 0.618) % 1, (view * 0.755) % 1];
-  const left = across * (image.width - side);
+  const view = Math.floor(index / PHOTOS);
+  // Each round begins with another photograph, so that no step through the list meets the same one always.
+  const image = await loaded((index + view) % PHOTOS);
+  const half = image.width / 2;
+  const side = SIDES[view % SIDES.length]! * Math.min(half, image.height);
+  const [across, down] = [(index * 0.618) % 1, (index * 0.755) % 1];
+  const left = part * half + across * (half - side);
   const top = down * (image.height - side);
   return scaled(image, size, { side, left, top, mirrored: view % 2 === 1 });
 }

@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { randomFrom } from "../../src/evaluate/random.ts";
 import { DataType } from "../../src/onnx/data-type.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import type { Feeds } from "../../src/runtime/runtime.ts";
@@ -6,8 +7,9 @@ import { packageBytes } from "./shared.ts";
 import { type Part, sentencesOf } from "./text.ts";
 
 const RATE = 16_000;
-/** Length of the synthetic voice, seconds. */
+/** Length of the synthetic voice and of one of its words, seconds. */
 const LENGTH = 16;
+const WORD = 0.5;
 
 /** Speech at 16 kHz in -1..1: espeak-ng's where that is installed, otherwise a synthetic voice. */
 export function speech(part: Part): Float32Array {
@@ -30,40 +32,42 @@ function resampled(wav: Buffer): Float32Array {
   });
 }
 
-/**
- * Vowels: a train of glottal pulses of gliding pitch through three resonators that change every syllable. The other part
- * is a higher voice that speaks them in another order and faster.
- */
+/** Vowels by their three formants, Hz. */
+const VOWELS = [
+  [730, 1090, 2440],
+  [270, 2290, 3010],
+  [300, 870, 2240],
+  [530, 1840, 2480],
+  [570, 840, 2410],
+] as const;
+
+/** Vowels: a train of glottal pulses of gliding pitch through three resonators that change every syllable. The parts say other words. */
 function syntheticVoice(seconds: number, part: Part): Float32Array {
-  const vowels = [
-    [730, 1090, 2440],
-    [270, 2290, 3010],
-    [300, 870, 2240],
-    [530, 1840, 2480],
-    [570, 840, 2410],
-  ] as const;
+  const random = randomFrom(part + 1);
   const result = new Float32Array(seconds * RATE);
   const state = [0, 1, 2].map(() => [0, 0] as [number, number]);
   let phase = 0;
-  const [rate, pitch, step] = part === 0 ? [4, 120, 1] : [5, 170, 3];
-  for (let i = 0; i < result.length; i++) {
-    const time = i / RATE;
-    const syllable = (time * rate) % 1;
-    phase += (pitch + 25 * Math.sin(2 * Math.PI * 0.7 * time)) / RATE;
-    const pulse = phase >= 1 ? 1 : 0;
-    phase %= 1;
-    // One word in four is silence.
-    const envelope = Math.floor(time * 2) % 4 === 3 ? 0 : Math.sin(Math.PI * syllable) ** 0.5;
-    const formants = vowels[(step * Math.floor(time * rate)) % vowels.length]!;
-    let sum = 0;
-    for (const [k, frequency] of formants.entries()) {
-      const radius = Math.exp((-Math.PI * (60 + 40 * k)) / RATE);
-      const [y1, y2] = state[k]!;
-      const y = pulse + 2 * radius * Math.cos((2 * Math.PI * frequency) / RATE) * y1 - radius * radius * y2;
-      state[k] = [y, y1];
-      sum += y / (k + 1);
+  for (let start = 0; start < result.length; start += WORD * RATE) {
+    // One word in four is silence; each is said by another voice.
+    const silent = Math.round(start / RATE / WORD) % 4 === 3;
+    const [pitch, syllables] = [110 + 80 * random.uniform(), 2 + random.integer(2)];
+    const said = Array.from({ length: syllables }, () => VOWELS[random.integer(VOWELS.length)]!);
+    for (let i = start; i < Math.min(result.length, start + WORD * RATE); i++) {
+      const time = ((i - start) / RATE / WORD) * syllables;
+      phase += (pitch + 25 * Math.sin(2 * Math.PI * 0.7 * (i / RATE))) / RATE;
+      const pulse = phase >= 1 ? 1 : 0;
+      phase %= 1;
+      const envelope = silent ? 0 : Math.sin(Math.PI * (time % 1)) ** 0.5;
+      let sum = 0;
+      for (const [k, frequency] of said[Math.floor(time)]!.entries()) {
+        const radius = Math.exp((-Math.PI * (60 + 40 * k)) / RATE);
+        const [y1, y2] = state[k]!;
+        const y = pulse + 2 * radius * Math.cos((2 * Math.PI * frequency) / RATE) * y1 - radius * radius * y2;
+        state[k] = [y, y1];
+        sum += y / (k + 1);
+      }
+      result[i] = 0.08 * envelope * sum;
     }
-    result[i] = 0.08 * envelope * sum;
   }
   return result;
 }
