@@ -1,6 +1,7 @@
 import { compareWith } from "../evaluate/evaluate.ts";
 import { OutputMismatchError } from "../evaluate/fidelity.ts";
 import { UnsupportedInputError } from "../evaluate/input-spec.ts";
+import type { Reference } from "../evaluate/reference.ts";
 import { SyntheticInputError } from "../evaluate/synthetic.ts";
 import { modelBytes } from "../onnx/write.ts";
 import { RuntimeLoadError, RuntimeRunError } from "../runtime/errors.ts";
@@ -27,8 +28,9 @@ export async function calibrate(
   bench: Workbench,
   host: JobHost,
 ): Promise<CalibrationFacts> {
+  let warnings: readonly string[];
   try {
-    await bench.reference();
+    warnings = remarksOn(await bench.reference(), job);
   } catch (error) {
     if (!cannotRun(error) || (error instanceof RuntimeRunError && job.calibration !== null)) throw error;
     return {
@@ -39,8 +41,24 @@ export async function calibrate(
   }
   const doubt = await doubtOf(bench, host);
   return doubt === null
-    ? { runs: true, base: "simplified", warnings: [] }
-    : { runs: true, base: "upload", warnings: [`the model was not simplified: ${doubt}`] };
+    ? { runs: true, base: "simplified", warnings }
+    : { runs: true, base: "upload", warnings: [...warnings, `the model was not simplified: ${doubt}`] };
+}
+
+/** What the samples cannot tell of other inputs; nothing where the recipe changes nothing that they would have to. */
+function remarksOn({ heldOut, samples }: Reference, { calibration, recipe }: CompressionJob): string[] {
+  if (recipe.methods?.length === 0) return [];
+  if (calibration === null) {
+    return [
+      "no samples were sent: every method saw the weights alone (data-free), and fidelity is that on made-up inputs; " +
+        "a few hundred sample inputs of yours give a smaller file and figures to rely on",
+    ];
+  }
+  if (heldOut.size > 0) return [];
+  return [
+    `${samples} of the samples were used, too few to hold some out: other inputs may lose more than was measured here; ` +
+      "six or more are better, a few hundred best",
+  ];
 }
 
 function cannotRun(error: unknown): error is Error {

@@ -24,9 +24,10 @@ function narrowband(window: number): Feeds {
 }
 
 describe("the automatic recipe", () => {
+  // Of the methods the one that is quickest to search.
   test("leaves the branch that its samples never reach as it was, to 1e-4", async () => {
     const upload = await realModel("voice-activity").bytes();
-    const { artifact, report } = await compressed(upload, {});
+    const { artifact, report } = await compressed(upload, { methods: ["quantization"] });
     expect(artifact.byteLength).toBeLessThan(upload.byteLength);
     expect(report.layers.some(({ method }) => method !== "none")).toBe(true);
     expect(report.layers.some(({ reason }) => reason?.includes("never use it"))).toBe(true);

@@ -214,12 +214,13 @@ describe.skipIf(missing !== null)(`explicit recipes${reason}`, () => {
     expect(standardOpset(await read(artifact))).toBe(12);
     expect(report.warnings).toEqual([
       "the opset stays below 21, which the recipe's quantization needs: the operator AveragePool cannot be raised to opset 21: windows past the border are averaged otherwise; export the model with a newer opset",
+      expect.stringContaining("no samples were sent"),
     ]);
     expect(report.layers[0]!.reason).toBe(
       "nodes that fold decode it, since DequantizeLinear needs opset 21 for its scales and the model has opset 12",
     );
     const int8 = await compressed(upload, { quantization: { weights: "int8" } });
-    expect(int8.report.warnings).toEqual([]);
+    expect(int8.report.warnings).toEqual([expect.stringContaining("no samples were sent")]);
     expect(standardOpset(await read(int8.artifact))).toBe(13);
     expect(int8.report.layers[0]!.reason).toBeNull();
     const automatic = await compressed(upload, {});
