@@ -1,15 +1,17 @@
 import { cpus } from "node:os";
 import { type ConvolutionWork, convolutionTime, formWork } from "../src/compress/kernel-sharing/cost.ts";
-import { RATES } from "../src/compress/kernel-sharing/rates.ts";
+import { RATES, type RuntimeKind } from "../src/compress/kernel-sharing/rates.ts";
 import type { SharingForm } from "../src/compress/treatment.ts";
 import { nodeOf } from "../src/onnx/edit.ts";
 import type { Model, Node, Tensor } from "../src/onnx/model.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 import { markdownTable, writeSection } from "./benchmarks-file.ts";
+import { nativeRuntime } from "./native-runtime.ts";
 import { benchModel, ints, noiseTensor, shortestTimes, type TimingLimits } from "./shortest-times.ts";
 
 /**
- * Times dense convolutions and both forms of kernel sharing in onnxruntime-web (Node, one thread), fits the rates of
+ * Times dense convolutions and both forms of kernel sharing in onnxruntime-web (Node, one thread), or with the argument
+ * `native` in onnxruntime-node, fits the rates of
  * src/compress/kernel-sharing/rates.ts and writes the table into BENCHMARKS.md. The rates are printed, not written:
  * they decide what artifacts look like, so changing them is a commit of its own.
  */
@@ -40,7 +42,7 @@ const MOST_MACS = 4e8;
 const LIMITS: TimingLimits = { leastRuns: 15, mostRuns: 40, leastMs: 150 };
 
 const FORMS: readonly SharingForm[] = ["basis_first", "coefficients_first"];
-type Kind = keyof typeof RATES;
+type Kind = keyof typeof RATES.web;
 
 interface Sample {
   readonly kind: Kind;
@@ -50,7 +52,8 @@ interface Sample {
   readonly ms: number;
 }
 
-const runtime = await nodeRuntime();
+const kind: RuntimeKind = process.argv[2] === "native" ? "native" : "web";
+const runtime = kind === "native" ? nativeRuntime : await nodeRuntime();
 const samples: Sample[] = [];
 const rows: (string | number)[][] = [];
 
@@ -68,7 +71,8 @@ for (const [height, width, basesTried] of KERNELS) {
         const parts = formWork(work, bases, form);
         for (const part of parts) samples.push(sampleOf(part, await timed([part], kernel, size)));
         const both = await timed(parts, kernel, size);
-        const predicted = convolutionTime(work) / parts.reduce((sum, part) => sum + convolutionTime(part), 0);
+        const predicted =
+          convolutionTime(work, kind) / parts.reduce((sum, part) => sum + convolutionTime(part, kind), 0);
         cells.push(both.toFixed(2), (dense / both).toFixed(2), predicted.toFixed(2));
       }
       rows.push([
@@ -84,21 +88,23 @@ for (const [height, width, basesTried] of KERNELS) {
   }
 }
 
-for (const kind of Object.keys(RATES) as Kind[]) {
-  const of = samples.filter((sample) => sample.kind === kind);
+for (const sort of Object.keys(RATES.web) as Kind[]) {
+  const of = samples.filter((sample) => sample.kind === sort);
   const [mac, unfolded, output] = fittedRates(of).map((rate) => (rate / 1e6).toPrecision(2));
-  const errors = of.map(({ work, ms }) => Math.abs(convolutionTime(work) / ms - 1)).sort((a, b) => a - b);
+  const errors = of
+    .map(({ work, ms }) => Math.abs(convolutionTime(work, kind) / ms - 1))
+    .sort((a, b) => a - b);
   const percent = (quantile: number) =>
     `${(100 * errors[Math.floor(quantile * (errors.length - 1))]!).toFixed(0)}%`;
   console.log(
-    `${kind}: { mac: ${mac}, unfolded: ${unfolded}, output: ${output} }, the rates in use miss by ${percent(0.5)} (median), ${percent(0.9)} (nine in ten)`,
+    `${kind} ${sort}: { mac: ${mac}, unfolded: ${unfolded}, output: ${output} }, the rates in use miss by ${percent(0.5)} (median), ${percent(0.9)} (nine in ten)`,
   );
 }
 await writeSection(
-  "forms",
-  `## Kernel sharing in onnxruntime-web
+  kind === "web" ? "forms" : "forms-native",
+  `## Kernel sharing in ${kind === "web" ? "onnxruntime-web" : "native ONNX Runtime"}
 
-\`npx node scripts/bench-forms.ts\` on ${cpus()[0]?.model.trim()}, Node ${process.version}, ${runtime.name}, one thread. Milliseconds are the shortest
+\`npx node scripts/bench-forms.ts${kind === "web" ? "" : " native"}\` on ${cpus()[0]?.model.trim()}, Node ${process.version}, ${runtime.name}, one thread. Milliseconds are the shortest
 of at least ${LIMITS.leastRuns} runs; *d* is the number of basis kernels; "faster" is the dense convolution's time over the form's, measured and as the cost model
 of src/compress/kernel-sharing/cost.ts predicts it.
 

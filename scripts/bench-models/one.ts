@@ -1,5 +1,4 @@
 import { gzipSync } from "node:zlib";
-import { InferenceSession, Tensor } from "onnxruntime-node";
 import type { Latency, Report } from "../../schemas/report.ts";
 import { LocalHost } from "../../src/cli/local-host.ts";
 import { compareWith } from "../../src/evaluate/evaluate.ts";
@@ -7,12 +6,12 @@ import { leastTop1 } from "../../src/evaluate/fidelity.ts";
 import { measureLatency } from "../../src/evaluate/latency.ts";
 import { makeReference } from "../../src/evaluate/reference.ts";
 import { runCompression } from "../../src/jobs/pipeline.ts";
-import { DataType } from "../../src/onnx/data-type.ts";
 import { inspectModel } from "../../src/onnx/inspect.ts";
 import { readModel } from "../../src/onnx/read.ts";
 import { bytesSource } from "../../src/onnx/source.ts";
 import type { Feeds } from "../../src/runtime/runtime.ts";
 import { type RealModel, realModel } from "../../test/models/registry.ts";
+import { nativeRuntime } from "../native-runtime.ts";
 import { sampleFile } from "./sample-file.ts";
 
 /** What is measured of one model under one recipe, in a process of its own. */
@@ -97,29 +96,16 @@ try {
 
 /** Stock ONNX Runtime outside of WASM: it has to load the artifact too. */
 async function latencyInNode(original: Uint8Array, artifact: Uint8Array, feeds: Feeds): Promise<Latency> {
-  const options = { intraOpNumThreads: 1, interOpNumThreads: 1 };
-  const before = await InferenceSession.create(original, options);
-  const after = await InferenceSession.create(artifact, options);
-  const tensors = Object.fromEntries(
-    Object.entries(feeds).map(([input, { dataType, dims, data }]) => [
-      input,
-      new Tensor(tensorTypeOf(dataType), data as Float32Array, dims),
-    ]),
-  );
+  const before = await nativeRuntime.load(original);
+  const after = await nativeRuntime.load(artifact);
   const latency = await measureLatency(
-    () => before.run(tensors),
-    () => after.run(tensors),
+    () => before.run(feeds),
+    () => after.run(feeds),
     { now: async () => performance.now(), budget: NODE_LATENCY_BUDGET },
   );
   await before.release();
   await after.release();
   return latency;
-}
-
-function tensorTypeOf(dataType: number): "float32" | "int64" {
-  if (dataType === DataType.FLOAT) return "float32";
-  if (dataType === DataType.INT64) return "int64";
-  throw new TypeError(`no model here takes inputs of type ${dataType}`);
 }
 
 async function all(key: string): Promise<Uint8Array> {

@@ -104,6 +104,14 @@ export class LayerTreater {
     return costOf(this.facts, form).time;
   }
 
+  /** Whether the form is predicted to be slower than the layer as it is, in onnxruntime-web or in native ONNX Runtime. */
+  slows(form: Form): boolean {
+    const { target } = this.facts;
+    if (target === null || form.kind === "dense") return false;
+    const [before, after] = [formWork({ kind: "dense" }, target), formWork(form, target)];
+    return (["web", "native"] as const).some((where) => workTime(after, where) > workTime(before, where));
+  }
+
   /** Layer error of the form before its factors are stored. */
   errorOf(form: ChainForm): number {
     return this.#factors.solve(form).error;

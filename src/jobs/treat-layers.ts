@@ -105,8 +105,9 @@ async function treatLayer(
     return only([untouched.candidate], UNREACHED);
   }
   const paying = treatments
+    .filter(({ form }) => form === null || !treater.slows(form))
     .map((treatment) => treater.treat(treatment))
-    .filter((treated) => pays(treated.candidate, untouched.candidate));
+    .filter(({ candidate }) => candidate.bytes < untouched.candidate.bytes);
   const treated = [untouched, ...undominated(paying)];
   for (const [candidate, one] of treated.entries()) if (candidate > 0) await store(candidate, one);
   const candidates = treated.map((one) => one.candidate);
@@ -127,11 +128,6 @@ async function treatLayer(
 /** Where the result of a layer's candidate lies. */
 export function resultKey(job: CompressionJob, layer: number, candidate: number): string {
   return `${job.prefix}layers/${layer}/${candidate}`;
-}
-
-/** Smaller, and not slower by the cost model. */
-function pays(candidate: Candidate, untouched: Candidate): boolean {
-  return candidate.bytes < untouched.bytes && (candidate.time ?? 0) <= (untouched.time ?? 0);
 }
 
 /** Those for which no other is at least as good in bytes, time and error. */

@@ -93,6 +93,24 @@ function openForms(
   if (open("low_rank")) {
     for (const rank of ranksUpTo((rows * columns) / (rows + columns))) forms.push({ kind: "low_rank", rank });
   }
+  const kernel = target.dims.slice(2);
+  const inputs = columns / kernelElements(target);
+  if (open("spatial")) {
+    for (const [axis, along] of kernel.entries()) {
+      if (along === 1) continue;
+      const across = kernelElements(target) / along;
+      const most = (rows * columns) / (inputs * along + rows * across);
+      for (const rank of ranksUpTo(most)) forms.push({ kind: "spatial", axis, rank });
+    }
+  }
+  if (open("tucker")) {
+    for (const share of shares) {
+      const [inputRank, outputRank] = [inputs, rows].map((channels) =>
+        Math.max(1, Math.round(share * channels)),
+      );
+      forms.push({ kind: "tucker", inputRank: inputRank!, outputRank: outputRank! });
+    }
+  }
   return forms;
 }
 

@@ -1,6 +1,6 @@
 import type { ConvolutionGeometry } from "../../onnx/layer-geometry.ts";
 import { type ConvolutionWork, convolutionMacs, convolutionTime } from "../kernel-sharing/cost.ts";
-import { RATES } from "../kernel-sharing/rates.ts";
+import { RATES, type RuntimeKind } from "../kernel-sharing/rates.ts";
 import { type ChainStep, chainOf } from "./chain.ts";
 import type { Form, FormTarget } from "./form.ts";
 
@@ -56,15 +56,15 @@ export function workMacs({ steps, known }: FormWork): number | null {
   return known ? steps.reduce((sum, step) => sum + convolutionMacs(step), 0) : null;
 }
 
-/** Predicted time of all steps in onnxruntime-web on one thread, ms (see kernel-sharing/cost.ts). */
-export function workTime({ steps }: FormWork): number {
-  return steps.reduce((sum, step) => sum + stepTime(step) + NODE_TIME, 0);
+/** Predicted time of all steps on one thread, ms (see kernel-sharing/cost.ts). */
+export function workTime({ steps }: FormWork, runtime: RuntimeKind = "web"): number {
+  return steps.reduce((sum, step) => sum + stepTime(step, runtime) + NODE_TIME, 0);
 }
 
 /** A transposed convolution multiplies first and then folds c_out·k² columns back, at as much as unfolding costs. */
-function stepTime(step: StepWork): number {
-  if (step.spread === null) return convolutionTime(step);
-  const { mac, unfolded, output } = RATES[step.groups > 1 ? "grouped" : "dense"];
+function stepTime(step: StepWork, runtime: RuntimeKind): number {
+  if (step.spread === null) return convolutionTime(step, runtime);
+  const { mac, unfolded, output } = RATES[runtime][step.groups > 1 ? "grouped" : "dense"];
   const columns = step.positions * step.outputs * step.kernel;
   return convolutionMacs(step) * mac + columns * unfolded + step.spread * step.outputs * output;
 }

@@ -1,5 +1,5 @@
 import type { SharingForm } from "../treatment.ts";
-import { RATES } from "./rates.ts";
+import { RATES, type RuntimeKind } from "./rates.ts";
 
 /** Work of one convolution on one sample batch. */
 export interface ConvolutionWork {
@@ -18,16 +18,16 @@ export function convolutionMacs(work: ConvolutionWork): number {
 }
 
 /**
- * Predicted time of a convolution in onnxruntime-web on one thread, ms.
+ * Predicted time of a convolution on one thread, ms.
  *
  * onnxruntime unfolds the input into columns (c_in·k² of them for each output position, none for 1×1) and
  * multiplies matrices: time = a·MACs + b·unfolded elements + c·output elements, with the three rates measured by
  * scripts/bench-forms.ts for dense, 1×1 and grouped convolutions each. A model, so that the same upload gives
  * the same artifact on every machine; how well it fits stands beside the rates.
  */
-export function convolutionTime(work: ConvolutionWork): number {
+export function convolutionTime(work: ConvolutionWork, runtime: RuntimeKind = "web"): number {
   const kind = work.groups > 1 ? "grouped" : work.kernel === 1 ? "pointwise" : "dense";
-  const { mac, unfolded, output } = RATES[kind];
+  const { mac, unfolded, output } = RATES[runtime][kind];
   const columns = work.kernel === 1 ? 0 : work.positions * work.inputs * work.kernel;
   return convolutionMacs(work) * mac + columns * unfolded + work.positions * work.outputs * output;
 }
