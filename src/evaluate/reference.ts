@@ -60,6 +60,8 @@ const LIMITS: ReferenceLimits = {
 };
 const MAX_BATCH = 64;
 const FEWEST_TO_HOLD_OUT = 6;
+/** Feeds of which a third is enough to judge by. */
+const MANY = 32;
 /** Samples of a model whose multiply-accumulates cannot be counted. */
 const UNCOUNTED = 16;
 
@@ -107,13 +109,16 @@ export async function makeReference(input: ReferenceInput): Promise<Reference> {
 
 const GOLDEN = (Math.sqrt(5) - 1) / 2;
 
-/** A third of the feeds, where there are six or more: spread over all of them, in step with no period that they may have. */
+/**
+ * A third of the feeds, half of them where there are only some, none of fewer than six: spread over all of them, in step with
+ * no period that they may have.
+ */
 function heldOutOf(count: number): ReadonlySet<number> {
   if (count < FEWEST_TO_HOLD_OUT) return new Set();
   const order = Array.from({ length: count }, (_, i) => i).sort(
     (a, b) => ((a * GOLDEN) % 1) - ((b * GOLDEN) % 1),
   );
-  return new Set(order.slice(0, Math.floor(count / 3)));
+  return new Set(order.slice(0, Math.floor(count / (count < MANY ? 2 : 3))));
 }
 
 function madeUp(feeds: Feeds[]): { samples: Samples; single: Feeds } {

@@ -7,7 +7,7 @@ import { modelBytes } from "../onnx/write.ts";
 import type { Blobs, CompressionJob, JobHost } from "./job.ts";
 
 /** Multiply-accumulates that one pass over the samples may take: some seconds in onnxruntime-web on one thread. */
-const PASS_MACS = 24e9;
+const PASS_MACS = 32e9;
 /** Made-up inputs are alike; more of them tell little more. */
 const SYNTHETIC = { least: 2, most: 8 };
 
