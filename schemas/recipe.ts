@@ -57,7 +57,12 @@ export const KernelSharing = z
       .lte(1)
       .optional()
       .describe("Share of ‖W‖² that the basis has to keep when bases is auto."),
-    share: z.enum(["layer", "stage"]).optional(),
+    share: z
+      .enum(["layer", "stage"])
+      .optional()
+      .describe(
+        "stage: convolutions with the same kernel and the same output size have one basis, which the artifact stores once; layer where nothing is said.",
+      ),
   })
   .describe("PENNI: k×k convolutions as a few basis kernels and a 1×1 convolution of coefficients.");
 
@@ -65,6 +70,12 @@ export const LowRank = z
   .strictObject({
     rank: z.int().positive().optional(),
     energy: z.number().gt(0).lte(1).optional().describe("Share of the layer's output energy to keep."),
+    share: z
+      .enum(["layer", "stage"])
+      .optional()
+      .describe(
+        "stage: MatMul, Gemm and recurrent layers of the same input and output features have one right factor, which the artifact stores once; layer where nothing is said.",
+      ),
   })
   .describe("Weights as products of two smaller ones.");
 

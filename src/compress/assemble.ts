@@ -2,6 +2,7 @@ import { freshNames, mapGraphs, withAttributes } from "../onnx/edit.ts";
 import type { Graph, Model, Node, SparseTensor, Tensor } from "../onnx/model.ts";
 import { withChain } from "./forms/with-chain.ts";
 import type { LayerResult, ResultWeight } from "./layer-result.ts";
+import { settled } from "./settle.ts";
 import { decodeNodes } from "./storage/decode-nodes.ts";
 import type { Decode } from "./storage/stored-weight.ts";
 
@@ -26,7 +27,8 @@ type Edit = (graph: Graph) => Graph;
 /**
  * Puts the layers' results into the model: weights are replaced where they lie (subgraphs of If, Loop and Scan
  * included), nodes that rebuild a weight from what is stored come first in its graph, a chain takes the place of a node.
- * Nothing else is touched. A result that would make its layer larger is left out.
+ * Nothing else is touched. A weight that layers share is stored once in their graph. A result that would make its layer
+ * larger is left out.
  *
  * @param sites one a result, by the layer's name
  * @param opset of the standard domain
@@ -45,17 +47,14 @@ export function assemble(
     const key = JSON.stringify(path);
     edits.set(key, [...(edits.get(key) ?? []), edit]);
   };
-  const dropped: string[] = [];
+  const { dropped } = settled(results);
+  const shared = new Map<string, string>();
   let version = model.irVersion;
   for (const result of results) {
     if (result.weights.length === 0) continue;
     const site = byName.get(result.layer);
     if (!site) throw new RangeError(`no site for layer ${result.layer}`);
-    const { bytes } = result.stats;
-    if (bytes.compressed > bytes.original) {
-      dropped.push(result.layer);
-      continue;
-    }
+    if (dropped.includes(result.layer)) continue;
     version = Math.max(
       version,
       ...result.weights.map((weight) => irVersionOf(weight, result.chain !== null)),
@@ -75,8 +74,12 @@ export function assemble(
       let edited = graph;
       for (const weight of result.weights) {
         if (weight.role === "bias") continue;
-        const name = fresh(`${site.weight.name}_${weight.role}`);
+        const key = weight.shared && JSON.stringify([site.node.graph, weight.shared.key]);
+        const known = key && shared.get(key);
+        const name = known || fresh(`${site.weight.name}_${weight.role}`);
         names[weight.role] = name;
+        if (known) continue;
+        if (key) shared.set(key, name);
         edited = withStored(edited, name, weight, opset, fresh);
       }
       return withChain(edited, site.node.output, chain, names, fresh);

@@ -22,9 +22,21 @@ export interface LayerResult {
 export interface ResultWeight {
   readonly role: string;
   readonly stored: StoredWeight;
+  /** Set where other layers' results hold this very weight, and the artifact stores it once. */
+  readonly shared?: SharedWeight;
 }
 
-/** Figures of a layer before and after, counted on the tensors as they are stored. */
+export interface SharedWeight {
+  /** The same for the same weight, and for no other. */
+  readonly key: string;
+  readonly parameters: number;
+  readonly nonzero: number;
+}
+
+/**
+ * Figures of a layer before and after, counted on the tensors as they are stored; without those that layers share, which
+ * settle.ts adds.
+ */
 export interface LayerStats {
   readonly bytes: Pair<number>;
   readonly parameters: Pair<number>;

@@ -1,18 +1,21 @@
 import type { Kernels } from "../kernels/kernels.ts";
 import type { FloatArray } from "../kernels/reference/matmul.ts";
 import { DataType } from "../onnx/data-type.ts";
+import { correctedBias } from "./corrected-bias.ts";
 import { chainOf } from "./forms/chain.ts";
 import { FactoredLayer } from "./forms/factored-layer.ts";
 import { type Form, type FormTarget, kernelElements } from "./forms/form.ts";
-import { formError, outputEnergy } from "./forms/solution.ts";
+import { type FormLayer, formError, outputEnergy } from "./forms/solution.ts";
 import { formWork, workMacs, workTime } from "./forms/work.ts";
 import { centred, type InputMoments, shrunk } from "./input-moments.ts";
+import type { RuntimeKind } from "./kernel-sharing/rates.ts";
 import type { LayerFacts } from "./layer-facts.ts";
-import { fromMatrices, type MatrixLayout, toMatrices } from "./layer-matrix.ts";
+import { fromMatrices, toMatrices } from "./layer-matrix.ts";
 import type { LayerResult, ResultWeight } from "./layer-result.ts";
 import { MatrixTreater } from "./matrix-treater.ts";
+import { offerOf, type StageOffer } from "./stages/offer.ts";
 import { storePlain } from "./storage/store.ts";
-import { type Candidate, type ChainForm, isUntouched, type Treatment } from "./treatment.ts";
+import { type BasisForm, type Candidate, type ChainForm, isUntouched, type Treatment } from "./treatment.ts";
 import { countNonzero, energy, type LayerWeight, relativeError } from "./weight.ts";
 
 export interface LayerInput {
@@ -30,6 +33,8 @@ export interface LayerInput {
   readonly opset: number;
   /** This layer's share of zeros under a ratio that holds over the whole model; null where the recipe has none. */
   readonly globalRatio: number | null;
+  /** Forms whose first factor the layer shares with others of its stage; none where it is in no stage. */
+  readonly offers?: readonly StageOffer[];
 }
 
 export interface TreatedLayer {
@@ -48,7 +53,7 @@ interface Weighed {
 }
 
 /** Bytes that a further node takes in the file, with names and attributes. Rounded up. */
-const NODE_BYTES = 80;
+export const NODE_BYTES = 80;
 
 /**
  * Carries out treatments of one layer. What several treatments have in common (factors of its Gram matrices,
@@ -104,12 +109,12 @@ export class LayerTreater {
     return costOf(this.facts, form).time;
   }
 
-  /** Whether the form is predicted to be slower than the layer as it is, in onnxruntime-web or in native ONNX Runtime. */
-  slows(form: Form): boolean {
+  /** Whether the form is predicted to be slower than the layer as it is, in any of these runtimes. */
+  slows(form: Form, runtimes: readonly RuntimeKind[] = ["web", "native"]): boolean {
     const { target } = this.facts;
     if (target === null || form.kind === "dense") return false;
     const [before, after] = [formWork({ kind: "dense" }, target), formWork(form, target)];
-    return (["web", "native"] as const).some((where) => workTime(after, where) > workTime(before, where));
+    return runtimes.some((where) => workTime(after, where) > workTime(before, where));
   }
 
   /** Layer error of the form before its factors are stored. */
@@ -122,12 +127,20 @@ export class LayerTreater {
     return this.#input.globalRatio;
   }
 
-  get #factors(): FactoredLayer {
+  /** Forms whose first factor the layer shares with others. */
+  get sharedForms(): readonly BasisForm[] {
+    return (this.#input.offers ?? []).map(({ form }) => form);
+  }
+
+  /** The layer as the solvers see it, where `target` is not null. */
+  get formLayer(): FormLayer {
     const layout = this.facts.layout!;
-    this.#factored ??= new FactoredLayer(
-      { target: this.target!, layout, matrices: this.#matrices, moments: this.#expected.moments },
-      this.#input.kernels,
-    );
+    return { target: this.target!, layout, matrices: this.#matrices, moments: this.#expected.moments };
+  }
+
+  get #factors(): FactoredLayer {
+    const { kernels, offers } = this.#input;
+    this.#factored ??= new FactoredLayer(this.formLayer, kernels, offers);
     return this.#factored;
   }
 
@@ -219,6 +232,13 @@ export class LayerTreater {
     return formError(layer, matrices, kernels, weighed.energy);
   }
 
+  #sharedBy(weights: readonly ResultWeight[], { form }: Treatment): Candidate["shared"] {
+    const weight = weights.find(({ shared }) => shared);
+    if (!weight?.shared || form === null) return undefined;
+    const sharers = offerOf(this.#input.offers ?? [], form).layers.length;
+    return { key: weight.shared.key, bytes: weight.stored.bytes, sharers };
+  }
+
   #treated(
     treatment: Treatment,
     made: Pick<LayerResult, "weights" | "chain" | "remarks"> & {
@@ -233,7 +253,7 @@ export class LayerTreater {
     const { matrices, cost } = made;
     const layerError = this.#error(this.#seen, matrices);
     const error = this.#seen === this.#expected ? layerError : this.#error(this.#expected, matrices);
-    const moved = this.#corrects ? corrected(bias!, this.#matrices, matrices, layout, moments!) : null;
+    const moved = this.#corrects ? correctedBias(bias!, this.#matrices, matrices, layout, moments!) : null;
     const weights: ResultWeight[] = [...made.weights];
     if (moved) {
       const stored = storePlain(
@@ -244,7 +264,9 @@ export class LayerTreater {
       weights.push({ role: "bias", stored });
     }
     const steps = made.chain?.length ?? 1;
-    const bytes = made.weights.reduce((sum, one) => sum + one.stored.bytes, 0) + NODE_BYTES * (steps - 1);
+    const own = made.weights.filter((one) => !one.shared);
+    const bytes = own.reduce((sum, one) => sum + one.stored.bytes, 0) + NODE_BYTES * (steps - 1);
+    const shared = this.#sharedBy(made.weights, treatment);
     const effective = fromMatrices(layout, matrices);
     return {
       result: {
@@ -263,7 +285,14 @@ export class LayerTreater {
           weightError: relativeError(weight!.values, effective),
         },
       },
-      candidate: { treatment, bytes, macs: cost.macs, time: cost.time, error },
+      candidate: {
+        treatment,
+        bytes: bytes + (shared ? shared.bytes / shared.sharers : 0),
+        ...(shared && { shared }),
+        macs: cost.macs,
+        time: cost.time,
+        error,
+      },
       effective,
       bias: moved,
     };
@@ -294,26 +323,4 @@ function costOf({ target }: LayerFacts, form: Form): Cost {
   if (target === null) return { macs: null, time: null };
   const work = formWork(form, target);
   return { macs: workMacs(work), time: workTime(work) };
-}
-
-/** b + (W − Ŵ)·E[x]. */
-function corrected(
-  bias: Float32Array,
-  original: Float32Array,
-  changed: Float32Array,
-  { count, rows, columns }: MatrixLayout,
-  moments: readonly (InputMoments | null)[],
-): Float32Array {
-  const moved = bias.slice();
-  for (let index = 0; index < count; index++) {
-    const mean = moments[index]?.mean;
-    if (!mean) continue;
-    for (let r = 0; r < rows; r++) {
-      const at = (index * rows + r) * columns;
-      let shift = 0;
-      for (let c = 0; c < columns; c++) shift += (original[at + c]! - changed[at + c]!) * mean[c]!;
-      moved[index * rows + r]! += shift;
-    }
-  }
-  return moved;
 }

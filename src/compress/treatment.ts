@@ -16,6 +16,9 @@ export type Treatment = {
 /** Every form but the layer itself. */
 export type ChainForm = Exclude<Form, { kind: "dense" }>;
 
+/** Forms whose first factor the layers of a stage can share. */
+export type BasisForm = Extract<ChainForm, { kind: "kernel_sharing" | "low_rank" }>;
+
 export const UNTOUCHED: Treatment = { form: null, sparsity: null, storage: null };
 
 /** Order of the two convolutions of shared kernels: basis (groups = c_in) then 1×1, or 1×1 then basis (groups = c_out). */
@@ -63,8 +66,13 @@ export function methodName({ form, sparsity, storage }: Treatment): string {
 /** One thing that can be done to a layer, with what it costs and loses. */
 export type Candidate = {
   readonly treatment: Treatment;
-  /** Bytes of the layer's tensors in the file, with those of the nodes that it needs more than before. */
+  /**
+   * Bytes of the layer's tensors in the file, with those of the nodes that it needs more than before and an equal part of
+   * what all layers share that may.
+   */
   readonly bytes: number;
+  /** What it may share with other layers, and how many layers may; absent where it shares nothing. */
+  readonly shared?: { readonly key: string; readonly bytes: number; readonly sharers: number };
   readonly macs: number | null;
   /** Predicted time of one run in onnxruntime-web, ms; null where the layer's work is unknown. */
   readonly time: number | null;

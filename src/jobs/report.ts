@@ -1,6 +1,7 @@
 import manifest from "../../package.json" with { type: "json" };
 import { type LayerReport, Report } from "../../schemas/report.ts";
 import type { LayerResult } from "../compress/layer-result.ts";
+import { settled } from "../compress/settle.ts";
 import { isUntouched, methodName } from "../compress/treatment.ts";
 import { inspectModel } from "../onnx/inspect.ts";
 import { listLayers } from "../onnx/layers.ts";
@@ -45,7 +46,7 @@ export async function writeReport(context: Context): Promise<{ key: string }> {
   const stored = await readStored(blobs, artifact.key);
   const after = await inspectModel(stored);
   const lossless = artifact.unchanged || calibration.base === "upload" ? [] : context.lossless.changes;
-  const results = await readResults(job, blobs, allocation.decisions);
+  const { results } = settled(await readResults(job, blobs, allocation.decisions));
   const base = await inspectModel(artifact.unchanged ? stored : table.model);
   const changes = changesOf(results, artifact);
   const report: Report = {

@@ -2,15 +2,17 @@ import type { LayerChoices } from "../compress/allocate/decide.ts";
 import { candidatesToTry, expectedLosses, type Trial } from "../compress/allocate/probe.ts";
 import { treatmentsFor } from "../compress/allocate/treatments.ts";
 import type { LayerResult } from "../compress/layer-result.ts";
-import { LayerTreater, type TreatedLayer } from "../compress/layer-treater.ts";
+import type { TreatedLayer } from "../compress/layer-treater.ts";
 import { decodeResult, encodeResult } from "../compress/result-file.ts";
 import { type Candidate, type Decision, UNTOUCHED } from "../compress/treatment.ts";
 import type { CalibrationFacts } from "./calibrate.ts";
-import { type MomentsFacts, readMoments } from "./gather-moments.ts";
+import type { MomentsFacts } from "./gather-moments.ts";
 import type { Blobs, CompressionJob, JobHost } from "./job.ts";
-import { type LayerTable, nonzeroOf } from "./layer-table.ts";
+import type { LayerTable } from "./layer-table.ts";
+import { openTreater } from "./open-treater.ts";
 import { OutputProbe } from "./output-probe.ts";
 import { putBytes } from "./put-bytes.ts";
+import { readOffers, type StoredOffer, shareBases } from "./share-bases.ts";
 import type { StepLog } from "./step-log.ts";
 import { lazy, type Workbench } from "./workbench.ts";
 
@@ -34,7 +36,7 @@ const UNREACHED = "it is part of a branch or loop, and whether the samples reach
 
 /**
  * Makes everything that may be done to each layer, each result a blob of its own, and measures what some of it does to
- * the outputs. A durable step a layer.
+ * the outputs. A durable step a layer, after one for each basis that a stage shares.
  */
 export async function treatLayers(context: Context): Promise<LayerChoices[]> {
   const { table, host, bench, calibration, steps } = context;
@@ -45,13 +47,14 @@ export async function treatLayers(context: Context): Promise<LayerChoices[]> {
       ? OutputProbe.open(table, bench, host, context.macs)
       : Promise.resolve(null),
   );
+  const offers = await shareBases(context, begin);
   const choices: LayerChoices[] = [];
   try {
     for (const index of table.layers.keys()) {
       const progress = begin + ((end - begin) * index) / table.layers.length;
       choices.push(
         await steps.run(`treat ${index + 1} of ${table.layers.length}`, progress, () =>
-          treatLayer(context, index, probe),
+          treatLayer(context, index, offers, probe),
         ),
       );
     }
@@ -62,27 +65,18 @@ export async function treatLayers(context: Context): Promise<LayerChoices[]> {
 }
 
 async function treatLayer(
-  { job, moments, table, host, blobs }: Context,
+  context: Context,
   index: number,
+  offers: readonly StoredOffer[],
   probe: () => Promise<OutputProbe | null>,
 ): Promise<LayerChoices> {
-  const facts = table.facts[index]!;
-  const layer = facts.name;
+  const { job, table, blobs } = context;
+  const layer = table.facts[index]!.name;
   const store = async (candidate: number, { result }: TreatedLayer) => {
     const bytes = await encodeResult(result);
     await putBytes(blobs, resultKey(job, index, candidate), bytes);
   };
-  const weight = await table.weight(index);
-  const treater = new LayerTreater({
-    facts,
-    weight: weight ?? null,
-    nonzero: weight ? null : await nonzeroOf(table.layers[index]!),
-    bias: await table.bias(index),
-    moments: await readMoments(blobs, moments, layer),
-    kernels: await host.kernels(),
-    opset: table.opset,
-    globalRatio: (await table.globalRatios()).get(layer) ?? null,
-  });
+  const treater = await openTreater(context, index, await readOffers(blobs, offers, layer));
   const untouched = treater.treat(UNTOUCHED);
   await store(0, untouched);
   const only = (candidates: readonly Candidate[], reason: string | null): LayerChoices => ({

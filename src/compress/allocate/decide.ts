@@ -37,22 +37,60 @@ const MOST_BINS = 4096;
  *   cheapest candidate
  */
 export function decide(choices: readonly LayerChoices[], objective: Objective, strength: number): Decision[] {
-  const costOf = costs(choices, objective);
-  const layers = choices.map((choice) =>
-    choice.candidates.map((c, i) => ({
-      cost: costOf(c),
-      loss: Math.min(1, choice.losses?.[i] ?? (choice.influence ?? 1) * c.error),
-    })),
+  const losses = choices.map((choice) =>
+    choice.candidates.map((c, i) => Math.min(1, choice.losses?.[i] ?? (choice.influence ?? 1) * c.error)),
   );
-  const most = layers.reduce((sum, options) => sum + Math.max(...options.map((o) => o.loss)), 0);
+  const most = losses.reduce((sum, options) => sum + Math.max(...options), 0);
   const budget =
     strength >= 1 ? Number.POSITIVE_INFINITY : strength <= 0 ? 0 : most * 2 ** (-RANGE * (1 - strength));
-  const chosen = knapsack(layers, budget);
+  const costOf = costs(choices, objective);
+  const chosen = bestSharing(choices, costOf, (cost) =>
+    knapsack(
+      choices.map(({ candidates }, layer) =>
+        candidates.map((one, i) => ({ cost: cost(one, layer), loss: losses[layer]![i]! })),
+      ),
+      budget,
+    ),
+  );
   return choices.map((choice, layer) => {
     const candidate = chosen[layer]!;
     const idle = isUntouched(choice.candidates[candidate]!.treatment);
     return { layer: choice.layer, candidate, reason: idle ? (choice.reason ?? reasonFor(choice)) : null };
   });
+}
+
+/** Rounds in which layers that may share weights find out who does. */
+const SHARING_ROUNDS = 4;
+
+/**
+ * What a layer pays of a shared weight depends on how many others choose it, too: first all that may are expected to, then as
+ * many as did the last time. The cheapest round counts, with each shared weight paid once.
+ */
+function bestSharing(
+  choices: readonly LayerChoices[],
+  costOf: CostOf,
+  choose: (cost: (candidate: Candidate, layer: number) => number) => number[],
+): number[] {
+  let chosen = choose((candidate) => costOf(candidate, candidate.bytes));
+  if (!choices.some(({ candidates }) => candidates.some(({ shared }) => shared))) return chosen;
+  let best = { chosen, cost: Number.POSITIVE_INFINITY };
+  for (let round = 0; round < SHARING_ROUNDS; round++) {
+    const keys = choices.map(({ candidates }, layer) => candidates[chosen[layer]!]!.shared?.key);
+    const cost = (candidate: Candidate, layer: number) => {
+      const { bytes, shared } = candidate;
+      if (!shared) return costOf(candidate, bytes);
+      const others = keys.filter((key, other) => key === shared.key && other !== layer).length;
+      return costOf(candidate, bytes + shared.bytes / (others + 1) - shared.bytes / shared.sharers);
+    };
+    const total = choices.reduce(
+      (sum, { candidates }, layer) => sum + cost(candidates[chosen[layer]!]!, layer),
+      0,
+    );
+    if (total >= best.cost) break;
+    best = { chosen, cost: total };
+    chosen = choose(cost);
+  }
+  return best.chosen;
 }
 
 function reasonFor(choice: LayerChoices): string {
@@ -61,7 +99,10 @@ function reasonFor(choice: LayerChoices): string {
     : "any change would cost more fidelity than it saves";
 }
 
-function costs(choices: readonly LayerChoices[], objective: Objective): (candidate: Candidate) => number {
+/** What a candidate costs if it takes so many bytes. */
+type CostOf = (candidate: Candidate, bytes: number) => number;
+
+function costs(choices: readonly LayerChoices[], objective: Objective): CostOf {
   const total = { bytes: 0, macs: 0, time: 0 };
   for (const { candidates } of choices) {
     const none = candidates[0]!;
@@ -70,8 +111,8 @@ function costs(choices: readonly LayerChoices[], objective: Objective): (candida
     total.time += none.time ?? 0;
   }
   const share = (part: number, whole: number) => (whole > 0 ? part / whole : 0);
-  return (c) =>
-    objective.bytes * share(c.bytes, total.bytes) +
+  return (c, bytes) =>
+    objective.bytes * share(bytes, total.bytes) +
     objective.macs * share(c.macs ?? 0, total.macs) +
     objective.time * share(c.time ?? 0, total.time);
 }

@@ -24,6 +24,11 @@ type Use<Figures> =
   | { readonly use: "auto" }
   | ({ readonly use: "exactly" } & Figures);
 
+/** Whether each layer has a first factor of its own, or the layers of a stage share one (stages/layer-stages.ts). */
+type SharedUse<Figures> =
+  | { readonly use: "no" }
+  | (Exclude<Use<Figures>, { use: "no" }> & { readonly share: "layer" | "stage" });
+
 /** How zeros are found, once it is known how many. */
 export interface SparsityMeans {
   readonly solver: PruningSolver;
@@ -45,11 +50,10 @@ export type SparsityPolicy = Use<
       | { readonly pattern: "unstructured"; readonly ratio: null; readonly scope: "layer" }
     )
 >;
-export type SharingPolicy = Use<
-  | { readonly bases: number; readonly share: "layer" | "stage" }
-  | { readonly bases: "auto"; readonly energy: number; readonly share: "layer" | "stage" }
+export type SharingPolicy = SharedUse<
+  { readonly bases: number } | { readonly bases: "auto"; readonly energy: number }
 >;
-export type LowRankPolicy = Use<{ readonly rank: number } | { readonly energy: number }>;
+export type LowRankPolicy = SharedUse<{ readonly rank: number } | { readonly energy: number }>;
 export type QuantizationPolicy = Use<z.infer<typeof Quantization>>;
 /** Share of the channels that go, over the whole model; null where the search decides. */
 export type ChannelPolicy = Use<{ readonly ratio: number }>;
@@ -174,25 +178,28 @@ function meansOf(merged: SparsityRecipe, own: SparsityRecipe): SparsityMeans {
 }
 
 function sharingPolicy(recipe: Recipe, override: Override, explicit: boolean): SharingPolicy {
-  if (!listed(recipe, "kernel_sharing") && override.kernel_sharing === undefined) return { use: "no" };
   const { share = "layer" } = { ...recipe.kernel_sharing, ...override.kernel_sharing };
+  if (!listed(recipe, "kernel_sharing") && override.kernel_sharing === undefined) return { use: "no" };
   const figured = hasSharingFigure(override.kernel_sharing) ? override : recipe;
   const { bases, energy } = figured.kernel_sharing ?? {};
   if (typeof bases === "number") return { use: "exactly", bases, share };
   if (energy !== undefined) return { use: "exactly", bases: "auto", energy, share };
-  if (!explicit) return { use: "auto" };
+  if (!explicit) return { use: "auto", share };
   return asked(recipe, override, "kernel_sharing")
     ? { use: "exactly", bases: "auto", energy: DEFAULT_ENERGY, share }
     : { use: "no" };
 }
 
 function lowRankPolicy(recipe: Recipe, override: Override, explicit: boolean): LowRankPolicy {
+  const { share = "layer" } = { ...recipe.low_rank, ...override.low_rank };
   if (!listed(recipe, "low_rank") && override.low_rank === undefined) return { use: "no" };
   const { rank, energy } = (hasRankFigure(override.low_rank) ? override : recipe).low_rank ?? {};
-  if (rank !== undefined) return { use: "exactly", rank };
-  if (energy !== undefined) return { use: "exactly", energy };
-  if (!explicit) return { use: "auto" };
-  return asked(recipe, override, "low_rank") ? { use: "exactly", energy: DEFAULT_ENERGY } : { use: "no" };
+  if (rank !== undefined) return { use: "exactly", rank, share };
+  if (energy !== undefined) return { use: "exactly", energy, share };
+  if (!explicit) return { use: "auto", share };
+  return asked(recipe, override, "low_rank")
+    ? { use: "exactly", energy: DEFAULT_ENERGY, share }
+    : { use: "no" };
 }
 
 function quantizationPolicy(recipe: Recipe, override: Override, explicit: boolean): QuantizationPolicy {

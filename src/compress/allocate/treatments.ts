@@ -1,6 +1,7 @@
 import { type FormKind, type FormTarget, kernelElements, reasonAgainst } from "../forms/form.ts";
 import type { LayerTreater } from "../layer-treater.ts";
-import type { ChainForm, SparsityTreatment, StorageTreatment, Treatment } from "../treatment.ts";
+import type { StageSizes } from "../stages/solve-stage.ts";
+import type { BasisForm, ChainForm, SparsityTreatment, StorageTreatment, Treatment } from "../treatment.ts";
 import { storageOf } from "./named-storage.ts";
 import type { LayerPolicy, LowRankPolicy, Policy, SharingPolicy, SparsityPolicy } from "./policy.ts";
 
@@ -74,13 +75,14 @@ function integers(levels: number): StorageTreatment {
 }
 
 function openForms(
-  { facts, target }: LayerTreater,
+  { facts, target, sharedForms }: LayerTreater,
   policy: LayerPolicy,
   shares: readonly number[],
 ): ChainForm[] {
   if (target === null || facts.rigid !== null) return [];
   const open = (kind: FormKind) => reasonAgainst(kind, target) === null;
-  const forms: ChainForm[] = [];
+  const asked = { kernel_sharing: policy.sharing, low_rank: policy.lowRank };
+  const forms: ChainForm[] = sharedForms.filter(({ kind }) => asked[kind].use === "auto");
   if (policy.sharing.use === "auto" && open("kernel_sharing")) {
     for (const order of ["basis_first", "coefficients_first"] as const) {
       for (const bases of baseCounts(target)) forms.push({ kind: "kernel_sharing", order, bases });
@@ -88,10 +90,9 @@ function openForms(
   }
   if (policy.lowRank.use !== "auto") return forms;
   const { rows, columns } = facts.layout!;
-  const ranksUpTo = (most: number) =>
-    [...new Set(shares.map((share) => Math.round(share * most)))].filter((rank) => rank >= 1);
   if (open("low_rank")) {
-    for (const rank of ranksUpTo((rows * columns) / (rows + columns))) forms.push({ kind: "low_rank", rank });
+    for (const rank of ranksUpTo((rows * columns) / (rows + columns), shares))
+      forms.push({ kind: "low_rank", rank });
   }
   const kernel = target.dims.slice(2);
   const inputs = columns / kernelElements(target);
@@ -100,7 +101,7 @@ function openForms(
       if (along === 1) continue;
       const across = kernelElements(target) / along;
       const most = (rows * columns) / (inputs * along + rows * across);
-      for (const rank of ranksUpTo(most)) forms.push({ kind: "spatial", axis, rank });
+      for (const rank of ranksUpTo(most, shares)) forms.push({ kind: "spatial", axis, rank });
     }
   }
   if (open("tucker")) {
@@ -112,6 +113,27 @@ function openForms(
     }
   }
   return forms;
+}
+
+function ranksUpTo(most: number, shares: readonly number[]): number[] {
+  return [...new Set(shares.map((share) => Math.round(share * most)))].filter((rank) => rank >= 1);
+}
+
+/** How many bases, or what ranks, a stage is to try: those that its recipe names, or enough to choose from. */
+export function stageSizes(
+  kind: BasisForm["kind"],
+  treaters: readonly LayerTreater[],
+  { sharing, lowRank }: LayerPolicy,
+): StageSizes {
+  const { target, facts } = treaters[0]!;
+  if (kind === "kernel_sharing") {
+    if (sharing.use !== "exactly") return baseCounts(target!);
+    return sharing.bases === "auto" ? sharing : [Math.min(sharing.bases, kernelElements(target!))];
+  }
+  const { columns } = facts.layout!;
+  const rows = treaters.reduce((sum, one) => sum + one.facts.layout!.rows * one.facts.layout!.count, 0);
+  if (lowRank.use !== "exactly") return ranksUpTo((rows * columns) / (rows + columns), RANKS.small);
+  return "energy" in lowRank ? lowRank : [Math.min(lowRank.rank, columns)];
 }
 
 /** Numbers of basis kernels that are tried: all of them for small kernels, ever wider steps for large ones. */
@@ -150,6 +172,8 @@ function exactForm(
       reasons.push(against);
       continue;
     }
+    const shared = treater.sharedForms.find((one) => one.kind === kind);
+    if (shared) return { form: shared, reason: null };
     const form =
       policy === sharing ? sharedForm(treater, sharing) : lowRankForm(treater, lowRank as LowRankPolicy);
     const untouched = treater.treat({ form: null, sparsity: null, storage: null }).candidate;

@@ -1,14 +1,16 @@
 import type { Kernels } from "../../kernels/kernels.ts";
 import { columnsBack } from "../column-order.ts";
 import type { InputMoments } from "../input-moments.ts";
-import { prepareKernelSharing } from "../kernel-sharing/calibrated.ts";
+import { prepareKernelSharing, withSharedKernels } from "../kernel-sharing/calibrated.ts";
 import { toMatrices } from "../layer-matrix.ts";
 import type { ResultWeight } from "../layer-result.ts";
+import { withSharedBasis } from "../low-rank/basis-sharing.ts";
 import { expanded } from "../low-rank/kronecker.ts";
 import { prepareLowRank } from "../low-rank/low-rank.ts";
 import { axisFirst, prepareSpatial } from "../low-rank/spatial.ts";
 import { prepareTucker } from "../low-rank/tucker.ts";
 import { MatrixTreater } from "../matrix-treater.ts";
+import { offerOf, type StageOffer } from "../stages/offer.ts";
 import type { ChainForm, StorageTreatment, Treatment } from "../treatment.ts";
 import { countNonzero } from "../weight.ts";
 import type { Form } from "./form.ts";
@@ -21,7 +23,7 @@ export interface StoredFactors {
   readonly weights: readonly ResultWeight[];
   /** Ŵ, in the layout of the layer's matrices. */
   readonly matrices: Float32Array;
-  /** Numbers stored, and those of them that are not zero. */
+  /** Numbers stored, and those of them that are not zero; without what is shared with other layers. */
   readonly parameters: number;
   readonly nonzero: number;
   /** What was done otherwise than the treatment says, and why. */
@@ -35,15 +37,18 @@ const LEAST_FIRST_LEVELS = 63;
 export class FactoredLayer {
   readonly #layer: FormLayer;
   readonly #kernels: Kernels;
+  readonly #offers: readonly StageOffer[];
   readonly #solutions = new Map<string, FormSolution>();
   #lowRank: ReturnType<typeof prepareLowRank> | null = null;
   #sharing: ReturnType<typeof prepareKernelSharing> | null = null;
   #tucker: ReturnType<typeof prepareTucker> | null = null;
   readonly #spatial = new Map<number, ReturnType<typeof prepareSpatial>>();
 
-  constructor(layer: FormLayer, kernels: Kernels) {
+  /** @param offers forms of the layer's stage, with the first factors that they share */
+  constructor(layer: FormLayer, kernels: Kernels, offers: readonly StageOffer[] = []) {
     this.#layer = layer;
     this.#kernels = kernels;
+    this.#offers = offers;
   }
 
   /** @throws FormError where the layer has no such form */
@@ -61,9 +66,17 @@ export class FactoredLayer {
     const kernels = this.#kernels;
     switch (form.kind) {
       case "low_rank":
+        if (form.stage !== undefined) {
+          const { basis } = offerOf(this.#offers, form);
+          return { ...withSharedBasis(this.#layer, basis, kernels), form };
+        }
         this.#lowRank ??= prepareLowRank(this.#layer, kernels);
         return this.#lowRank.at(form.rank);
       case "kernel_sharing":
+        if (form.stage !== undefined) {
+          const { basis } = offerOf(this.#offers, form);
+          return { ...withSharedKernels(this.#layer, basis, form.order, kernels), form };
+        }
         this.#sharing ??= prepareKernelSharing([this.#layer], kernels);
         return this.#sharing.at(form.bases, form.order)[0]!;
       case "tucker":
@@ -77,14 +90,21 @@ export class FactoredLayer {
     }
   }
 
-  /** Zeros (in the last factor) and storage of the factors, each with the moments of what it will really multiply. */
+  /**
+   * Zeros (in the last factor) and storage of the factors, each with the moments of what it will really multiply. A factor
+   * that layers share is stored without: it has to come out the same in each of them.
+   */
   store(solution: FormSolution, treatment: Treatment, dataType: number, opset: number): StoredFactors {
     const stages = stagesOf(solution.form, this.#layer);
     const values = new Map(solution.weights.map((weight) => [weight.role, weight.values]));
+    const sharing = "stage" in solution.form && solution.form.stage !== undefined;
     const weights: ResultWeight[] = [];
     const remarks: string[] = [];
-    const store = ({ role, dims, layout }: Stage, moments: readonly (InputMoments | null)[]) => {
+    let [parameters, nonzero] = [0, 0];
+    const store = ({ role, dims, layout }: Stage, seen: readonly (InputMoments | null)[]) => {
       const last = role === stages.at(-1)!.role;
+      const shared = sharing && !last;
+      const moments = shared ? seen.map(() => null) : seen;
       const storage = last ? treatment.storage : finer(treatment.storage);
       const size = layout.count * layout.rows * layout.columns;
       const matrices = toMatrices(layout, values.get(role)!.subarray(0, size));
@@ -93,7 +113,15 @@ export class FactoredLayer {
         this.#kernels,
         opset,
       ).treat(last ? treatment.sparsity : null, storage);
-      weights.push({ role, stored: made.stored });
+      const counts = { parameters: made.matrices.length, nonzero: countNonzero(made.matrices) };
+      if (shared) {
+        const key = JSON.stringify([solution.form, storage]);
+        weights.push({ role, stored: made.stored, shared: { key, ...counts } });
+      } else {
+        weights.push({ role, stored: made.stored });
+        parameters += counts.parameters;
+        nonzero += counts.nonzero;
+      }
       const wider = storage === treatment.storage ? [] : [`it has ${LEAST_FIRST_LEVELS} levels`];
       for (const remark of [...wider, ...made.remarks]) remarks.push(`factor "${role}": ${remark}`);
       return made.matrices;
@@ -102,8 +130,8 @@ export class FactoredLayer {
     return {
       weights,
       matrices: this.#product(solution.form, stages, factors),
-      parameters: factors.reduce((sum, factor) => sum + factor.length, 0),
-      nonzero: factors.reduce((sum, factor) => sum + countNonzero(factor), 0),
+      parameters,
+      nonzero,
       remarks,
     };
   }

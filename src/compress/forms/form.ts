@@ -20,12 +20,18 @@ import type { SharingForm } from "../treatment.ts";
  * | spatial | the kernel along `axis` alone to `rank`, then the other axes (k×1, then 1×k) |
  * | tucker | 1×1 to `inputRank`, k×k to `outputRank`, 1×1 (Tucker-2); without the last where `outputRank` is null |
  *
- * Ranks and bases are those of one group of a grouped convolution.
+ * Ranks and bases are those of one group of a grouped convolution. A `stage` names the layers that share the first
+ * factor (stages/layer-stages.ts); layers whose forms are equal then hold the same one, and the artifact stores it once.
  */
 export type Form =
   | { readonly kind: "dense" }
-  | { readonly kind: "kernel_sharing"; readonly order: SharingForm; readonly bases: number }
-  | { readonly kind: "low_rank"; readonly rank: number }
+  | {
+      readonly kind: "kernel_sharing";
+      readonly order: SharingForm;
+      readonly bases: number;
+      readonly stage?: string;
+    }
+  | { readonly kind: "low_rank"; readonly rank: number; readonly stage?: string }
   | { readonly kind: "spatial"; readonly axis: number; readonly rank: number }
   | { readonly kind: "tucker"; readonly inputRank: number; readonly outputRank: number | null };
 

@@ -33,6 +33,12 @@ export interface FormSolution {
   readonly error: number;
 }
 
+/** A solution whose first factor other layers share. */
+export interface SharedSolution extends FormSolution {
+  /** That factor, rank × columns: the same for all of them. */
+  readonly basis: Float32Array;
+}
+
 /** Matrix `index` of a stack of them, as a view. */
 export function matrixAt(
   { rows, columns }: MatrixLayout,

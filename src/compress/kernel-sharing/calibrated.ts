@@ -2,24 +2,23 @@ import type { Kernels } from "../../kernels/kernels.ts";
 import { assertForm, FormError, kernelElements } from "../forms/form.ts";
 import {
   type FormLayer,
-  type FormSolution,
   type FormWeight,
   formError,
   joined,
   matrixAt,
+  type SharedSolution,
 } from "../forms/solution.ts";
 import { type AlternatingOptions, alternating } from "../low-rank/alternating.ts";
 import { relativeWeight } from "../low-rank/basis-sharing.ts";
 import { expanded, type Kronecker } from "../low-rank/kronecker.ts";
+import { lastFactors } from "../low-rank/last-factor.ts";
 import { metricOf } from "../low-rank/metric.ts";
 import type { Part } from "../low-rank/part.ts";
 import type { SharingForm } from "../treatment.ts";
 import { type CoefficientSparsity, sparseCoefficients, withoutDeadBases } from "./sparse-coefficients.ts";
 
-/** A convolution's solution with the basis at hand. */
-export interface SharingSolution extends FormSolution {
-  /** B: bases × k², the same for all layers that share it. */
-  readonly basis: Float32Array;
+/** A convolution's solution; its basis B is bases × k². */
+export interface SharingSolution extends SharedSolution {
   /** Input channels that no coefficient reads, and outputs that have none. */
   readonly dead: { readonly inputs: readonly number[]; readonly outputs: readonly number[] };
 }
@@ -43,17 +42,12 @@ export function prepareKernelSharing(
   kernels: Kernels,
   damping?: number,
 ): { at(bases: number, order: SharingForm, options?: SharingOptions): SharingSolution[] } {
-  const form = { kind: "kernel_sharing", order: "basis_first", bases: 1 } as const;
   const size = kernelElements(layers[0]!.target);
-  const partsOf = layers.map(({ target, layout, matrices, moments }) => {
-    assertForm(form, target);
-    if (kernelElements(target) !== size) throw new FormError(form, "a basis is shared by equal kernels");
-    const kronecker: Kronecker = { blocks: layout.columns / size, columns: size, inner: 1 };
-    const parts = Array.from({ length: layout.count }, (_, index): Part => {
-      const metric = metricOf(moments[index] ?? null, layout.columns, damping);
-      const w = matrixAt(layout, matrices, index);
-      return { w, rows: layout.rows, kronecker, metric, weight: 1 };
-    });
+  const partsOf = layers.map((layer) => {
+    if (kernelElements(layer.target) !== size) {
+      throw new FormError(FORM, "a basis is shared by equal kernels");
+    }
+    const parts = partsOfLayer(layer, damping);
     if (layers.length === 1) return parts;
     const weight = 1 / parts.reduce((sum, part) => sum + 1 / relativeWeight(part, kernels), 0);
     return parts.map((part) => ({ ...part, weight }));
@@ -74,6 +68,34 @@ export function prepareKernelSharing(
       });
     },
   };
+}
+
+/** The layer with a basis that is at hand, bases × k². */
+export function withSharedKernels(
+  layer: FormLayer,
+  basis: Float32Array,
+  order: SharingForm,
+  kernels: Kernels,
+  damping?: number,
+): SharingSolution {
+  const parts = partsOfLayer(layer, damping);
+  const rank = basis.length / kernelElements(layer.target);
+  const coefficients = lastFactors(parts, basis, rank, kernels);
+  return solutionOf(layer, parts, { rank, first: basis, coefficients }, order, kernels);
+}
+
+const FORM = { kind: "kernel_sharing", order: "basis_first", bases: 1 } as const;
+
+/** One a group. */
+function partsOfLayer({ target, layout, matrices, moments }: FormLayer, damping?: number): Part[] {
+  assertForm(FORM, target);
+  const size = kernelElements(target);
+  const kronecker: Kronecker = { blocks: layout.columns / size, columns: size, inner: 1 };
+  return Array.from({ length: layout.count }, (_, index) => {
+    const metric = metricOf(moments[index] ?? null, layout.columns, damping);
+    const w = matrixAt(layout, matrices, index);
+    return { w, rows: layout.rows, kronecker, metric, weight: 1 };
+  });
 }
 
 function solutionOf(

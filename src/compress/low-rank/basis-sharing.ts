@@ -1,8 +1,9 @@
 import type { Kernels } from "../../kernels/kernels.ts";
 import { assertForm, FormError } from "../forms/form.ts";
-import { type FormLayer, type FormSolution, joined } from "../forms/solution.ts";
+import { type FormLayer, type FormSolution, joined, type SharedSolution } from "../forms/solution.ts";
 import { activationAwareSvd } from "./activation-aware-svd.ts";
 import { type AlternatingOptions, alternating } from "./alternating.ts";
+import { lastFactors } from "./last-factor.ts";
 import { lowRankSolution } from "./low-rank.ts";
 import { dot, type Metric, metricOf, timesMetric } from "./metric.ts";
 import type { Part } from "./part.ts";
@@ -21,19 +22,13 @@ export function prepareBasisSharing(
   layers: readonly FormLayer[],
   kernels: Kernels,
   damping?: number,
-): { at(rank: number, options?: Pick<AlternatingOptions, "sweeps">): FormSolution[] } {
+): { at(rank: number, options?: Pick<AlternatingOptions, "sweeps">): SharedSolution[] } {
   const columns = layers[0]!.layout.columns;
-  const form = { kind: "low_rank", rank: 1 } as const;
-  const parts = layers.map(({ target, layout, matrices, moments }): Part => {
-    assertForm(form, target);
-    if (target.geometry.kind !== "recurrent" && layout.count !== 1) {
-      throw new FormError(form, "a basis is shared by single matrices");
+  const parts = layers.map((layer) => {
+    if (layer.layout.columns !== columns) {
+      throw new FormError(FORM, "a basis is shared by equal input features");
     }
-    if (layout.columns !== columns) throw new FormError(form, "a basis is shared by equal input features");
-    const metric = metricOf(moments[0] ?? null, columns, damping);
-    const rows = layout.rows * layout.count;
-    const kronecker = { blocks: 1, columns, inner: 1 };
-    return { w: matrices, rows, kronecker, metric, weight: 1 };
+    return partOf(layer, damping);
   });
   const rows = parts.reduce((sum, part) => sum + part.rows, 0);
   const weighted = parts.map((part) => ({ ...part, weight: relativeWeight(part, kernels) }));
@@ -46,11 +41,37 @@ export function prepareBasisSharing(
   return {
     at(asked, options) {
       const { rank, first, last } = solver.at(Math.min(asked, rows), options);
-      return layers.map((layer, i) =>
-        lowRankSolution(layer, [{ rank, left: last[i]!, right: first }], kernels),
-      );
+      return layers.map((layer, i) => ({
+        ...lowRankSolution(layer, [{ rank, left: last[i]!, right: first }], kernels),
+        basis: first,
+      }));
     },
   };
+}
+
+/** The layer with a right factor that is at hand. */
+export function withSharedBasis(
+  layer: FormLayer,
+  basis: Float32Array,
+  kernels: Kernels,
+  damping?: number,
+): FormSolution {
+  const rank = basis.length / layer.layout.columns;
+  const [left] = lastFactors([partOf(layer, damping)], basis, rank, kernels);
+  return lowRankSolution(layer, [{ rank, left: left!, right: basis }], kernels);
+}
+
+const FORM = { kind: "low_rank", rank: 1 } as const;
+
+function partOf({ target, layout, matrices, moments }: FormLayer, damping?: number): Part {
+  const { count, rows, columns } = layout;
+  assertForm(FORM, target);
+  if (target.geometry.kind !== "recurrent" && count !== 1) {
+    throw new FormError(FORM, "a basis is shared by single matrices");
+  }
+  const metric = metricOf(moments[0] ?? null, columns, damping);
+  const kronecker = { blocks: 1, columns, inner: 1 };
+  return { w: matrices, rows: rows * count, kronecker, metric, weight: 1 };
 }
 
 /** 1 / tr(W·G·Wᵀ), so that errors count by the share of their layer; 1 for a layer that gives nothing. */

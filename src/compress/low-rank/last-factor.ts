@@ -34,6 +34,20 @@ export function lastRenewed(
   return { first, last, errors, lost };
 }
 
+/** The best A of each part for an S that is at hand. */
+export function lastFactors(
+  parts: readonly Part[],
+  first: Float32Array,
+  rank: number,
+  kernels: Kernels,
+): readonly Float32Array[] {
+  const prepared = parts.map((part): PreparedPart => {
+    const seen = timesMetric(part.w, part.rows, part.metric, kernels);
+    return { ...part, seen, total: dot(seen, part.w) };
+  });
+  return lastRenewed(prepared, first, rank, ({ free }) => free, kernels).last;
+}
+
 /** The same as dividedBy, for a diagonal G: a small system for each block and inner position. */
 function blockwiseDivided(
   { rows, kronecker: { blocks, columns, inner }, metric: { diagonal } }: Part,
