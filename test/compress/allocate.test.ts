@@ -107,6 +107,7 @@ describe("the recipe", () => {
   const names = ["conv1", "block/conv2", "fc"];
 
   const auto = { use: "auto" };
+  const factored = { ...auto, share: "layer" };
   const no = { use: "no" };
   const magnitude = { solver: "admm", regularizer: null, strength: null };
 
@@ -118,8 +119,8 @@ describe("the recipe", () => {
       expect(layer).toEqual({
         skip: false,
         sparsity: auto,
-        sharing: auto,
-        lowRank: auto,
+        sharing: factored,
+        lowRank: factored,
         quantization: auto,
       });
     }
@@ -187,7 +188,11 @@ describe("the recipe", () => {
       group: 64,
       storage: "folded",
     });
-    expect(of({ low_rank: { rank: 8 } }).layers.get("fc")!.lowRank).toEqual({ use: "exactly", rank: 8 });
+    expect(of({ low_rank: { rank: 8 } }).layers.get("fc")!.lowRank).toEqual({
+      use: "exactly",
+      rank: 8,
+      share: "layer",
+    });
     expect(of({ low_rank: { energy: 0.9 } }).layers.get("fc")!.lowRank).toMatchObject({ energy: 0.9 });
     const hoyer = of({ sparsity: { regularizer: "hoyer_square", strength: 0.1 } });
     expect(hoyer.layers.get("fc")!.sparsity).toMatchObject({

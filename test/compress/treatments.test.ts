@@ -286,7 +286,7 @@ describe("overrides of single layers", () => {
 
   test("a layer's own figure counts before the recipe's of the same method", () => {
     const rank = layer({ low_rank: { rank: 8 }, layers: { a: { low_rank: { energy: 0.9 } } } });
-    expect(rank.lowRank).toEqual({ use: "exactly", energy: 0.9 });
+    expect(rank.lowRank).toEqual({ use: "exactly", energy: 0.9, share: "layer" });
     const bases = layer({ kernel_sharing: { bases: 3 }, layers: { a: { kernel_sharing: { energy: 0.9 } } } });
     expect(bases.sharing).toMatchObject({ bases: "auto", energy: 0.9 });
     const type = layer({
