@@ -1,6 +1,6 @@
 import type { Recipe } from "../../schemas/recipe.ts";
 import type { Measurement, Wanted } from "../compress/allocate/search.ts";
-import { compareAbove, latencyOf } from "../evaluate/evaluate.ts";
+import { compareAbove, compareWith, latencyOf } from "../evaluate/evaluate.ts";
 import { inspectModel } from "../onnx/inspect.ts";
 import type { Model } from "../onnx/model.ts";
 import { encodeModel, modelBytes } from "../onnx/write.ts";
@@ -16,7 +16,7 @@ export async function measureModel(
   wanted: readonly Wanted[],
   bench: Workbench,
   host: JobHost,
-  leastR2 = Number.NEGATIVE_INFINITY,
+  leastR2?: number,
 ): Promise<Measurement> {
   const bytes = encodeModel(model).size;
   const { macs } = await inspectModel(model);
@@ -34,7 +34,10 @@ export async function measureModel(
     latencyRatio = latency.compressed / latency.original;
   }
   if (!wanted.includes("fidelity")) return { bytes, macs, latencyRatio, minR2: null, top1: null };
-  const comparison = await compareAbove(leastR2, reference, runtime, candidate);
+  const comparison =
+    leastR2 === undefined
+      ? await compareWith(reference, runtime, candidate)
+      : await compareAbove(leastR2, reference, runtime, candidate);
   if (comparison === null) return { bytes, macs, latencyRatio, minR2: null, top1: null };
   const { expected } = comparison;
   return { bytes, macs, latencyRatio, minR2: expected.r2, top1: expected.top1 };

@@ -227,6 +227,26 @@ describe.skipIf(missing !== null)(`explicit recipes${reason}`, () => {
     expect(standardOpset(await read(automatic.artifact))).toBe(12);
   });
 
+  test("an output that never varies keeps no size target from its fidelity", async () => {
+    const still = graphOf({
+      nodes: [
+        node("MatMul", ["x", "w"], ["y"]),
+        node("Abs", ["x"], ["a"]),
+        node("Neg", ["a"], ["n"]),
+        node("Relu", ["n"], ["z"]),
+      ],
+      initializers: [floatTensor("w", [64, 48], floats([64, 48]))],
+      inputs: [value("x", [8, 64])],
+      outputs: [value("y", [8, 48]), value("z", [8, 64])],
+    });
+    const upload = await modelBytes(modelOf(still, 14));
+    const recipe: Recipe = { target: { size_ratio: 0.5, min_fidelity: 0.9 }, methods: ["quantization"] };
+    const { artifact, report } = await compressed(upload, recipe);
+    expect(artifact.byteLength).toBeLessThanOrEqual(0.5 * upload.byteLength);
+    expect(report.fidelity!.min_r2!).toBeGreaterThanOrEqual(0.9);
+    expect(report.fidelity!.outputs.find(({ output }) => output === "z")!.r2).toBe(1);
+  });
+
   test("several methods at once, a layer that is skipped, and one of its own", async () => {
     const recipe: Recipe = {
       low_rank: { rank: 24 },
