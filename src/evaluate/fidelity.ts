@@ -131,9 +131,7 @@ class OutputAccumulator {
   }
 
   #r2(): number | null {
-    const rounding = (ROUNDING * this.#largest) ** 2 * this.#count;
-    if (this.#error <= rounding && this.#spread <= rounding) return 1;
-    if (this.#spread <= rounding) return null;
+    if (this.#spread <= this.#rounding) return this.#error <= this.#rounding ? 1 : null;
     const r2 = 1 - this.#error / this.#spread;
     return Number.isFinite(r2) ? r2 : null;
   }
@@ -142,8 +140,8 @@ class OutputAccumulator {
   cautiousR2(): number | null {
     const r2 = this.#broken > 0 ? null : this.#r2();
     if (r2 === null || !(this.#spread > 0)) return r2;
-    const spreadOf = ({ count, mean, spread }: Share) => spread + count * (mean - this.#mean) ** 2;
-    return r2 - errorOfRatio(this.#shares.map((share) => [share.error, spreadOf(share)]));
+    const aboutMean = ({ count, mean, spread }: Share) => spread + count * (mean - this.#mean) ** 2;
+    return r2 - errorOfRatio(this.#shares.map((share) => [share.error, aboutMean(share)]));
   }
 
   /** Top-1 agreement less the error that it has from so few samples; null where there are no class scores. */
@@ -167,8 +165,12 @@ class OutputAccumulator {
 
   /** Whether R² may still be `least` when the samples to come agree entirely; `spread` is that of all samples. */
   canReach(least: number, spread: number): boolean {
-    const rounding = (ROUNDING * this.#largest) ** 2 * this.#count;
-    return this.#broken === 0 && this.#error <= Math.max((1 - least) * spread, rounding);
+    return this.#broken === 0 && this.#error <= Math.max((1 - least) * spread, this.#rounding);
+  }
+
+  /** Squared differences, added up, that may be rounding. */
+  get #rounding(): number {
+    return (ROUNDING * this.#largest) ** 2 * this.#count;
   }
 
   #cosine(): number | null {
@@ -238,8 +240,7 @@ export function leastR2(outputs: readonly OutputFidelity[]): number | null {
 
 /** The least top-1 agreement of all outputs that are class scores; null where none is. */
 export function leastTop1(outputs: readonly OutputFidelity[]): number | null {
-  const agreements = outputs.flatMap(({ top1_agreement }) => top1_agreement ?? []);
-  return agreements.length === 0 ? null : Math.min(...agreements);
+  return least(outputs.map(({ top1_agreement }) => top1_agreement).filter((share) => share !== null));
 }
 
 function least(figures: readonly (number | null)[]): number | null {

@@ -20,28 +20,19 @@ function momentsOf(deviations: readonly number[], count: number, normal: () => n
   return { n, count, gram: Float32Array.from(gram), diagonal, mean: new Float32Array(n) };
 }
 
+function ofTwo(count: number, gram: Float32Array): InputMoments {
+  return { n: 2, count, gram, diagonal: Float32Array.of(gram[0]!, gram[3]!), mean: new Float32Array(2) };
+}
+
 const DEVIATIONS = Array.from({ length: 24 }, (_, i) => 0.3 + (i % 5));
 
 test("of two equal features seen once, the closed form: G = [1 1; 1 1], n = 2, count 1 gives share 1 and I", () => {
-  const moments = {
-    n: 2,
-    count: 1,
-    gram: Float32Array.of(1, 1, 1, 1),
-    diagonal: Float32Array.of(1, 1),
-    mean: new Float32Array(2),
-  };
+  const moments = ofTwo(1, Float32Array.of(1, 1, 1, 1));
   expect([...shrunk(moments).gram!]).toEqual([1, 0, 0, 1]);
 });
 
 test("n = 2, count 9, G = diag(3, 1): share (0·10 + 16)/(9·(10 − 8)) = 8/9", () => {
-  const moments = {
-    n: 2,
-    count: 9,
-    gram: Float32Array.of(3, 0, 0, 1),
-    diagonal: Float32Array.of(3, 1),
-    mean: new Float32Array(2),
-  };
-  const { gram, diagonal } = shrunk(moments);
+  const { gram, diagonal } = shrunk(ofTwo(9, Float32Array.of(3, 0, 0, 1)));
   for (const [i, value] of [3 / 9 + 16 / 9, 0, 0, 1 / 9 + 16 / 9].entries())
     expect(gram![i]).toBeCloseTo(value, 6);
   expect([...diagonal]).toEqual([gram![0], gram![3]]);

@@ -16,7 +16,7 @@ const LEVELS = { small: [255, 63, 31, 21, 15, 11, 7, 5], large: [255, 31, 15, 9]
 /** Shares of zeros, and the levels of what is left. */
 const ZEROS = { small: [0.35, 0.5, 0.65, 0.75, 0.83, 0.9, 0.95], large: [0.5, 0.75, 0.9] };
 const SPARSE_LEVELS = { small: [63, 21, 9], large: [21] };
-/** Ranks, as shares of the rank at which a factorisation stops to save anything. */
+/** Ranks, as shares of the rank at which a factorisation stops to save anything; of Tucker's two, as shares of the channels. */
 const RANKS = { small: [0.15, 0.3, 0.45, 0.6, 0.75, 0.9], large: [0.3, 0.5, 0.75] };
 const FORM_LEVELS = { small: [255, 31, 15], large: [255, 31] };
 /** rows · columns² of a layer's matrices up to which all of it is tried: each treatment takes about so many multiplications. */
@@ -180,7 +180,7 @@ function exactForm(
     const { candidate } = treater.treat({ form, sparsity: null, storage: null });
     const named = kind === "kernel_sharing" ? "that many basis kernels" : "that rank";
     if (candidate.bytes >= untouched.bytes) reasons.push(`${named} would make it larger`);
-    else if ((candidate.time ?? 0) > (untouched.time ?? 0)) reasons.push(`${named} would make it slower`);
+    else if (treater.slows(form, ["web"])) reasons.push(`${named} would make it slower`);
     else return { form, reason: null };
   }
   return { form: null, reason: reasons[0] ?? null };
