@@ -23,6 +23,8 @@ export default defineConfig({
           // Only what hangs is to end: whole compressions take a minute where other work has the cores.
           testTimeout: 180_000,
           pool: "forks",
+          // A core each: nothing here measures time. vitest alone would leave one idle.
+          maxWorkers: "100%",
         },
       },
       {

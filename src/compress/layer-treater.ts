@@ -213,7 +213,7 @@ export class LayerTreater {
 
   #treatForm(treatment: Treatment, form: ChainForm): TreatedLayer {
     const { facts, opset } = this.#input;
-    const solution = this.#factors.solve(form);
+    const solution = this.#factors.solve(form, treatment.sparsity);
     const stored = this.#factors.store(solution, treatment, facts.dataType, opset);
     return this.#treated(
       { ...treatment, form: solution.form as ChainForm },

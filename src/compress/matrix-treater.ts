@@ -66,9 +66,10 @@ export class MatrixTreater {
     this.#opset = opset;
   }
 
-  treat(sparsity: SparsityTreatment | null, storage: StorageTreatment | null): TreatedMatrices {
-    const { dims, dataType, layout } = this.#weight;
-    const matrices = sparsity === null ? this.#weight.matrices : this.#prunedBy(sparsity);
+  /** @param sparsity zeros to make; "as it is" where the weight has them already */
+  treat(sparsity: SparsityTreatment | "as it is" | null, storage: StorageTreatment | null): TreatedMatrices {
+    const { dims, dataType, layout, matrices: given } = this.#weight;
+    const matrices = sparsity === null || sparsity === "as it is" ? given : this.#prunedBy(sparsity);
     if (storage?.kind === "integers") return this.#quantized(matrices, storage, sparsity !== null);
     const values = fromMatrices(layout, matrices);
     const half = storage !== null || dataType === DataType.FLOAT16;

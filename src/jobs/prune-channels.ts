@@ -4,6 +4,7 @@ import { chooseRemovals } from "../compress/channel-pruning/choose.ts";
 import { type ChannelGroup, findChannelGroups } from "../compress/channel-pruning/groups.ts";
 import { pruneChannels as pruned } from "../compress/channel-pruning/prune.ts";
 import { type LayerMoments, scoreUnits } from "../compress/channel-pruning/score.ts";
+import { withoutUnread } from "../compress/channel-pruning/unread.ts";
 import { inspectModel } from "../onnx/inspect.ts";
 import type { Model } from "../onnx/model.ts";
 import { inferDefaultShapes } from "../onnx/shapes/defaults.ts";
@@ -47,8 +48,8 @@ const MOST = 0.6;
 const TRIALS = 5;
 
 /**
- * Removes whole channels where the recipe says how many, and as many as pay where it leaves that open. Each trial is a
- * step of its own, measured on the pruned model.
+ * Removes whole channels where the recipe says how many, and as many as pay where it leaves that open: those that nobody
+ * reads in any case. Each trial is a step of its own, measured on the pruned model.
  */
 export async function pruneChannels(context: Context): Promise<ChannelPruning> {
   const { job, upload, calibration, table, bench, host, blobs, steps, progress } = context;
@@ -56,8 +57,8 @@ export async function pruneChannels(context: Context): Promise<ChannelPruning> {
   if (channels.use === "no") return NOTHING;
   const candidates = lazy(() => candidatesOf(context));
   const store = async (share: number): Promise<ChannelPruning> => {
-    const { left, prune } = await candidates();
-    const model = await prune(share);
+    const { left, prune, shrink } = await candidates();
+    const model = await (share === 0 ? shrink() : prune(share));
     if (model === table.model) return { key: null, left };
     const encoded = encodeModel(model);
     const key = `${job.prefix}pruned.onnx`;
@@ -67,10 +68,10 @@ export async function pruneChannels(context: Context): Promise<ChannelPruning> {
   if (channels.use === "exactly") {
     return steps.run("prune channels", progress[0], () => store(channels.ratio));
   }
-  const limits = limitsOf(job.recipe.target, upload);
-  if (!calibration.runs || job.calibration === null) return NOTHING;
-  const suffices = sufficient(limits, upload, bench, host);
-  if (suffices === null) return NOTHING;
+  const unread = () => steps.run("prune channels", progress[1], () => store(0));
+  if (!calibration.runs || job.calibration === null) return unread();
+  const suffices = sufficient(limitsOf(job.recipe.target, upload), upload, bench, host);
+  if (suffices === null) return unread();
   let best = 0;
   let above = MOST;
   for (let trial = 1; trial <= TRIALS; trial++) {
@@ -83,13 +84,13 @@ export async function pruneChannels(context: Context): Promise<ChannelPruning> {
     else above = share;
   }
   return steps.run("prune channels", progress[1], async () => {
-    if (best === 0) return { key: null, left: (await candidates()).left };
+    if (best === 0) return store(0);
     const model = await (await candidates()).prune(best);
     const [before, after] = [await inspectModel(table.model), await inspectModel(model)];
     const saved = (one: number | null, of: number | null) => (one === null || !of ? 0 : 1 - one / of);
     const worth =
       saved(after.parameters, before.parameters) >= WORTH || saved(after.macs, before.macs) >= WORTH;
-    return worth ? store(best) : { key: null, left: (await candidates()).left };
+    return store(worth ? best : 0);
   });
 }
 
@@ -121,6 +122,8 @@ interface Candidates {
   readonly left: ChannelPruning["left"];
   /** The model without the share of its channels that matters least for what it saves. */
   prune(share: number): Promise<Model>;
+  /** The model without the channels that nobody reads. */
+  shrink(): Promise<Model>;
 }
 
 async function candidatesOf({ table, moments, host, blobs }: Context): Promise<Candidates> {
@@ -128,9 +131,9 @@ async function candidatesOf({ table, moments, host, blobs }: Context): Promise<C
   const { shapes } = await inferDefaultShapes(model);
   const { groups, left } = findChannelGroups(model, shapes);
   const skipped = new Set(layers.map(({ name }) => name).filter((name) => policy.layers.get(name)?.skip));
-  const open = groups.filter(({ producers, consumers }) =>
-    [...producers, ...consumers].every(({ layer }) => !skipped.has(layer)),
-  );
+  const isOpen = ({ producers, consumers }: ChannelGroup) =>
+    [...producers, ...consumers].every(({ layer }) => !skipped.has(layer));
+  const open = groups.filter(isOpen);
   const seen: LayerMoments | null =
     Object.keys(moments.keys).length === 0
       ? null
@@ -140,11 +143,12 @@ async function candidatesOf({ table, moments, host, blobs }: Context): Promise<C
           ),
         );
   const options = { moments: seen, kernels: await host.kernels() };
-  const scores = await scoreUnits(layers, open, options);
+  const scores = lazy(() => scoreUnits(layers, open, options));
   return {
     left,
-    prune: (share) =>
-      pruned(model, open, chooseRemovals(open, scores, share, { save: worthOf(open) }), options),
+    prune: async (share) =>
+      pruned(model, open, chooseRemovals(open, await scores(), share, { save: worthOf(open) }), options),
+    shrink: () => withoutUnread(model, isOpen, options.kernels),
   };
 }
 

@@ -2,6 +2,7 @@ import type { Kernels } from "../../kernels/kernels.ts";
 import { columnsBack } from "../column-order.ts";
 import type { InputMoments } from "../input-moments.ts";
 import { prepareKernelSharing, withSharedKernels } from "../kernel-sharing/calibrated.ts";
+import type { CoefficientSparsity } from "../kernel-sharing/sparse-coefficients.ts";
 import { toMatrices } from "../layer-matrix.ts";
 import type { ResultWeight } from "../layer-result.ts";
 import { withSharedBasis } from "../low-rank/basis-sharing.ts";
@@ -11,7 +12,7 @@ import { axisFirst, prepareSpatial } from "../low-rank/spatial.ts";
 import { prepareTucker } from "../low-rank/tucker.ts";
 import { MatrixTreater } from "../matrix-treater.ts";
 import { offerOf, type StageOffer } from "../stages/offer.ts";
-import type { ChainForm, StorageTreatment, Treatment } from "../treatment.ts";
+import type { ChainForm, SparsityTreatment, StorageTreatment, Treatment } from "../treatment.ts";
 import { countNonzero } from "../weight.ts";
 import type { Form } from "./form.ts";
 import { type FormLayer, type FormSolution, joined } from "./solution.ts";
@@ -51,18 +52,22 @@ export class FactoredLayer {
     this.#offers = offers;
   }
 
-  /** @throws FormError where the layer has no such form */
-  solve(form: ChainForm): FormSolution {
-    const key = JSON.stringify(form);
+  /**
+   * @param sparsity zeros that the last factor is to have; only coefficients of shared kernels are solved with them
+   * @throws FormError where the layer has no such form
+   */
+  solve(form: ChainForm, sparsity: SparsityTreatment | null = null): FormSolution {
+    const sparse = sparseCoefficients(form, sparsity);
+    const key = JSON.stringify([form, sparse]);
     let solution = this.#solutions.get(key);
     if (!solution) {
-      solution = this.#solve(form);
+      solution = this.#solve(form, sparse);
       this.#solutions.set(key, solution);
     }
     return solution;
   }
 
-  #solve(form: ChainForm): FormSolution {
+  #solve(form: ChainForm, sparsity: CoefficientSparsity | null): FormSolution {
     const kernels = this.#kernels;
     switch (form.kind) {
       case "low_rank":
@@ -78,7 +83,7 @@ export class FactoredLayer {
           return { ...withSharedKernels(this.#layer, basis, form.order, kernels), form };
         }
         this.#sharing ??= prepareKernelSharing([this.#layer], kernels);
-        return this.#sharing.at(form.bases, form.order)[0]!;
+        return this.#sharing.at(form.bases, form.order, { sparsity })[0]!;
       case "tucker":
         this.#tucker ??= prepareTucker(this.#layer, kernels);
         return this.#tucker.at(form.inputRank, form.outputRank);
@@ -98,6 +103,8 @@ export class FactoredLayer {
     const stages = stagesOf(solution.form, this.#layer);
     const values = new Map(solution.weights.map((weight) => [weight.role, weight.values]));
     const sharing = "stage" in solution.form && solution.form.stage !== undefined;
+    const solved = sparseCoefficients(solution.form, treatment.sparsity) !== null;
+    const sparsity = solved ? "as it is" : treatment.sparsity;
     const weights: ResultWeight[] = [];
     const remarks: string[] = [];
     let [parameters, nonzero] = [0, 0];
@@ -112,7 +119,7 @@ export class FactoredLayer {
         { dims, dataType, layout, matrices, moments, positions: 1 },
         this.#kernels,
         opset,
-      ).treat(last ? treatment.sparsity : null, storage);
+      ).treat(last ? sparsity : null, storage);
       const counts = { parameters: made.matrices.length, nonzero: countNonzero(made.matrices) };
       if (shared) {
         const key = JSON.stringify([solution.form, storage]);
@@ -172,6 +179,14 @@ function coefficientRows(
     }
   }
   return to;
+}
+
+/** Zeros that are chosen while basis and coefficients are solved for; null where the finished factor is pruned. */
+function sparseCoefficients(form: Form, sparsity: SparsityTreatment | null): CoefficientSparsity | null {
+  if (form.kind !== "kernel_sharing" || form.stage !== undefined || sparsity === null) return null;
+  const { pattern, ratio, solver } = sparsity;
+  if (pattern !== "unstructured" || ratio === null || solver === "proximal") return null;
+  return { ratio, solver };
 }
 
 function finer(storage: StorageTreatment | null): StorageTreatment | null {

@@ -17,12 +17,6 @@ import type { Part } from "../low-rank/part.ts";
 import type { SharingForm } from "../treatment.ts";
 import { type CoefficientSparsity, sparseCoefficients, withoutDeadBases } from "./sparse-coefficients.ts";
 
-/** A convolution's solution; its basis B is bases × k². */
-export interface SharingSolution extends SharedSolution {
-  /** Input channels that no coefficient reads, and outputs that have none. */
-  readonly dead: { readonly inputs: readonly number[]; readonly outputs: readonly number[] };
-}
-
 export interface SharingOptions extends Pick<AlternatingOptions, "sweeps"> {
   /** Zeros among the coefficients; none where left out. */
   readonly sparsity?: CoefficientSparsity | null;
@@ -41,7 +35,7 @@ export function prepareKernelSharing(
   layers: readonly FormLayer[],
   kernels: Kernels,
   damping?: number,
-): { at(bases: number, order: SharingForm, options?: SharingOptions): SharingSolution[] } {
+): { at(bases: number, order: SharingForm, options?: SharingOptions): SharedSolution[] } {
   const size = kernelElements(layers[0]!.target);
   const partsOf = layers.map((layer) => {
     if (kernelElements(layer.target) !== size) {
@@ -77,7 +71,7 @@ export function withSharedKernels(
   order: SharingForm,
   kernels: Kernels,
   damping?: number,
-): SharingSolution {
+): SharedSolution {
   const parts = partsOfLayer(layer, damping);
   const rank = basis.length / kernelElements(layer.target);
   const coefficients = lastFactors(parts, basis, rank, kernels);
@@ -104,7 +98,7 @@ function solutionOf(
   { rank, first, coefficients }: { rank: number; first: Float32Array; coefficients: readonly Float32Array[] },
   order: SharingForm,
   kernels: Kernels,
-): SharingSolution {
+): SharedSolution {
   const { kronecker, rows } = parts[0]!;
   const dense = joined(coefficients.map((c) => expanded(kronecker, first, rank, c, rows, kernels)));
   const { blocks: inputs } = kronecker;
@@ -120,7 +114,6 @@ function solutionOf(
     dense,
     error: formError(layer, dense, kernels),
     basis: first,
-    dead: deadOf(coefficients, rows, inputs, rank),
   };
 }
 
@@ -133,24 +126,4 @@ function outputMajor(c: Float32Array, outputs: number, inputs: number, bases: nu
     }
   }
   return to;
-}
-
-function deadOf(
-  coefficients: readonly Float32Array[],
-  outputs: number,
-  inputs: number,
-  bases: number,
-): SharingSolution["dead"] {
-  const dead = { inputs: [] as number[], outputs: [] as number[] };
-  coefficients.forEach((c, group) => {
-    const empty = (o: number, i: number) =>
-      c.subarray((o * inputs + i) * bases, (o * inputs + i + 1) * bases).every((one) => one === 0);
-    const every = (length: number, is: (at: number) => boolean) =>
-      Array.from({ length }, (_, at) => at).every(is);
-    for (let i = 0; i < inputs; i++)
-      if (every(outputs, (o) => empty(o, i))) dead.inputs.push(group * inputs + i);
-    for (let o = 0; o < outputs; o++)
-      if (every(inputs, (i) => empty(o, i))) dead.outputs.push(group * outputs + o);
-  });
-  return dead;
 }

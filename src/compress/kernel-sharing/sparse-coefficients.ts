@@ -19,7 +19,7 @@ const SWEEPS = 2;
 /**
  * Sparse coefficients (PENNI, ICML 2020, §3.2) for the layer error: since C is the layer's matrix over the basis's maps,
  * any pruning solver chooses the zeros by those maps' moments; then basis and coefficients alternate with the zeros
- * held.
+ * held. The parts' metrics are damped already.
  */
 export function sparseCoefficients(
   parts: readonly Part[],
@@ -38,7 +38,7 @@ export function sparseCoefficients(
     );
     const c = full.last[index]!;
     const pattern = { kind: "unstructured", zeros: Math.round(ratio * c.length) } as const;
-    const hessian = new LayerHessian(moments, moments.n, kernels);
+    const hessian = new LayerHessian(moments, moments.n, kernels, 1, 0);
     const pruned = pruneWith(c, rows, hessian, { pattern, solver: method, refit: false });
     return Uint8Array.from(pruned, (one) => (one === 0 ? 1 : 0));
   });
@@ -46,7 +46,12 @@ export function sparseCoefficients(
     sweeps: SWEEPS,
     start: full.first,
     constrain: ({ part, free, moments }) =>
-      refitOnSupport(free, zeros[part]!, parts[part]!.rows, new LayerHessian(moments, moments.n, kernels)),
+      refitOnSupport(
+        free,
+        zeros[part]!,
+        parts[part]!.rows,
+        new LayerHessian(moments, moments.n, kernels, 1, 0),
+      ),
   });
 }
 

@@ -42,8 +42,15 @@ export class LayerHessian {
   /**
    * @param moments null: H = I, by which every method is data-free
    * @param positions k² of a convolution whose columns are input channel major; must divide `columns`
+   * @param share of the mean diagonal that is added; 0 for moments that are damped already
    */
-  constructor(moments: InputMoments | null, columns: number, kernels: Kernels, positions = 1) {
+  constructor(
+    moments: InputMoments | null,
+    columns: number,
+    kernels: Kernels,
+    positions = 1,
+    share = moments ? dampingOf(moments) : 0,
+  ) {
     if (columns % positions !== 0)
       throw new RangeError(`${columns} columns are not channels of ${positions} positions`);
     if (moments && moments.n !== columns)
@@ -55,7 +62,7 @@ export class LayerHessian {
     const mean = diagonal.reduce((sum, value) => sum + value, 0) / columns;
     // Inputs that are zero throughout say nothing: as if there were no moments.
     const known = mean > 0 && Number.isFinite(1 / mean);
-    const damping = moments && known ? dampingOf(moments) : 0;
+    const damping = known ? share : 0;
     const scaled = (value: number) => value / mean / (1 + damping);
     const order = this.order();
     this.energy = Float32Array.from(order, (c) => (known ? diagonal[c]! / mean : 1));
