@@ -272,10 +272,38 @@ describe("searchStrength", () => {
     };
   };
 
-  test("the guard alone: the greatest strength that keeps it, to 1/256", async () => {
+  test("the guard alone: the greatest strength that keeps it, to 1/128, by following the losses", async () => {
+    measured.length = 0;
     const { strength, measurement } = await searchStrength({ measure, limits: { minR2: 0.99 } });
     expect(measurement.minR2!).toBeGreaterThanOrEqual(0.99);
-    expect(Math.abs(strength - Math.sqrt(0.01 / 0.4))).toBeLessThan(1 / 256);
+    expect(Math.abs(strength - Math.sqrt(0.01 / 0.4))).toBeLessThan(1 / 128);
+    expect(measured.length).toBeLessThanOrEqual(6);
+  });
+
+  test("any loss that grows with strength: within 1/128 or 5% of the allowed loss, in at most eight measurements", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.double({ min: 2, max: 60, noNaN: true }),
+        fc.double({ min: 0.02, max: 0.98, noNaN: true }),
+        fc.boolean(),
+        async (octaves, meets, givesUp) => {
+          let count = 0;
+          const lossAt = (strength: number) => 0.01 * 2 ** (octaves * (strength - meets));
+          const { strength, measurement } = await searchStrength({
+            measure: async (at) => {
+              count++;
+              const minR2 = givesUp && lossAt(at) > 0.01 ? null : 1 - lossAt(at);
+              return { bytes: 1000 - 800 * at, macs: 1, latencyRatio: 1, minR2, top1: null };
+            },
+            limits: { minR2: 0.99 },
+          });
+          expect(measurement.minR2!).toBeGreaterThanOrEqual(0.99);
+          expect(meets - strength < 1 / 128 || lossAt(strength) >= 0.0095).toBe(true);
+          expect(count).toBeLessThanOrEqual(8);
+        },
+      ),
+      { numRuns: 300 },
+    );
   });
 
   test("top-1 agreement is guarded too", async () => {

@@ -79,7 +79,7 @@ describe("channels that nobody reads", () => {
   test("where nothing is read at all, one channel stays", async () => {
     const model = chain((layer) => layer === 2);
     const shrunk = await withoutUnread(model, () => true, kernels);
-    expect((await dimsOf(shrunk))["w2"]).toEqual([5, 1, 1, 1]);
+    expect((await dimsOf(shrunk)).w2).toEqual([5, 1, 1, 1]);
     const difference = relativeDifference(await outputsOf(model, inputs), await outputsOf(shrunk, inputs));
     expect(difference).toBe(0);
   });

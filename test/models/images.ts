@@ -23,16 +23,22 @@ export async function photo(index: number, size: number): Promise<Rgb> {
 /** Squares of 100% down to 60% of the shorter side, at places spread over it. */
 const SIDES = [1, 0.8, 0.7, 0.9, 0.6];
 
-/** Squares cut out of the left halves of the photographs, or out of the right ones, every other one mirrored. */
+/**
+ * Squares cut out of two opposite quarters of each photograph, or out of the other two, so that neither part has a side
+ * of its own; every other one mirrored.
+ */
 export async function naturalPhoto(index: number, part: Part, size: number): Promise<Rgb> {
   const view = Math.floor(index / PHOTOS);
   // Each round begins with another photograph, so that no step through the list meets the same one always.
-  const image = await loaded((index + view) % PHOTOS);
-  const half = image.width / 2;
-  const side = SIDES[view % SIDES.length]! * Math.min(half, image.height);
+  const at = (index + view) % PHOTOS;
+  const image = await loaded(at);
+  const row = (view + at) % 2;
+  const column = part === 0 ? row : 1 - row;
+  const [width, height] = [image.width / 2, image.height / 2];
+  const side = SIDES[view % SIDES.length]! * Math.min(width, height);
   const [across, down] = [(index * 0.618) % 1, (index * 0.755) % 1];
-  const left = part * half + across * (half - side);
-  const top = down * (image.height - side);
+  const left = column * width + across * (width - side);
+  const top = row * height + down * (height - side);
   return scaled(image, size, { side, left, top, mirrored: view % 2 === 1 });
 }
 

@@ -19,8 +19,8 @@ export interface Objective {
   readonly time: number;
 }
 
-/** Strength s allows 2^(−RANGE·(1−s)) of the loss of all layers' worst candidates together. */
-const RANGE = 20;
+/** Strength s allows 2^(−STRENGTH_OCTAVES·(1−s)) of the loss of all layers' worst candidates together. */
+export const STRENGTH_OCTAVES = 20;
 const LEAST_BINS = 1024;
 const MOST_BINS = 4096;
 
@@ -42,7 +42,11 @@ export function decide(choices: readonly LayerChoices[], objective: Objective, s
   );
   const most = losses.reduce((sum, options) => sum + Math.max(...options), 0);
   const budget =
-    strength >= 1 ? Number.POSITIVE_INFINITY : strength <= 0 ? 0 : most * 2 ** (-RANGE * (1 - strength));
+    strength >= 1
+      ? Number.POSITIVE_INFINITY
+      : strength <= 0
+        ? 0
+        : most * 2 ** (-STRENGTH_OCTAVES * (1 - strength));
   const costOf = costs(choices, objective);
   const chosen = bestSharing(choices, costOf, (cost) =>
     knapsack(

@@ -1,3 +1,5 @@
+import { STRENGTH_OCTAVES } from "./decide.ts";
+
 /** What is allowed of an artifact. Absent limits are not looked at. */
 export interface Limits {
   readonly maxBytes?: number;
@@ -30,7 +32,7 @@ export interface SearchOptions {
   readonly limits: Limits;
   /** What is wanted small among artifacts that keep the limits; bytes where nothing is said. */
   readonly cost?: (measurement: Measurement) => number;
-  /** Bisection steps; 8 finds the strength to within 1/256. */
+  /** Measurements at most, about. Bisection with 8 of them finds a strength to within 1/256. */
   readonly steps?: number;
 }
 
@@ -105,26 +107,73 @@ async function greatestStrength({
   cost = ({ bytes }) => bytes,
   steps = DEFAULT_STEPS,
 }: SearchOptions): Promise<SearchResult> {
+  const points: Point[] = [];
   let best: SearchResult | undefined;
-  const holdsAt = async (strength: number): Promise<boolean> => {
+  let [low, high] = [0, 1];
+  for (let step = 0; step < steps && high - low > RESOLUTION; step++) {
+    const strength = nextStrength(points, low, high);
     const found = { strength, measurement: await measure(strength, ["size", "fidelity"], limits.minR2) };
-    if (fidelityMissed(limits, found.measurement) !== null) return false;
+    const used = lossUsed(limits, found.measurement);
+    points.push({ strength, used });
+    if (fidelityMissed(limits, found.measurement) !== null) {
+      high = strength;
+      continue;
+    }
     if (best === undefined || cost(found.measurement) <= cost(best.measurement)) best = found;
-    return true;
-  };
-  let low = 0;
-  let high = 1;
-  for (let step = 0; step < steps; step++) {
-    const middle = (low + high) / 2;
-    if (await holdsAt(middle)) low = middle;
-    else high = middle;
+    low = strength;
+    if (used !== null && used >= ENOUGH_USED) break;
   }
-  if (high === 1) await holdsAt(1);
   if (best !== undefined) return best;
   const none = { strength: 0, measurement: await measure(0, ["size", "fidelity"]) };
   const missed = fidelityMissed(limits, none.measurement);
   if (missed !== null) throw new TargetUnreachableError(missed, none);
   return none;
+}
+
+/** A strength that was measured, and what it used of the loss that is allowed; null where that is not known. */
+interface Point {
+  readonly strength: number;
+  readonly used: number | null;
+}
+
+/** Where nothing is known yet: models of tens of layers come to rest about here. */
+const FIRST_STRENGTH = 0.4;
+const RESOLUTION = 1 / 256;
+/** Share of the allowed loss from which on more strength would gain next to nothing. */
+const ENOUGH_USED = 0.95;
+/** Octaves of loss by which a step of strength may be taken to raise it. */
+const SLOPES = [STRENGTH_OCTAVES / 16, STRENGTH_OCTAVES * 4] as const;
+
+/**
+ * The strength at which the allowed loss should be used up, as loss grows exponentially with strength: by the line through the
+ * last two points whose loss is known, or by the budget's own slope from one; the middle of what is left where that tells nothing.
+ */
+function nextStrength(points: readonly Point[], low: number, high: number): number {
+  if (points.length === 0) return FIRST_STRENGTH;
+  const middle = (low + high) / 2;
+  const [last, before] = points
+    .filter(({ used }) => used !== null && used > 0)
+    .map(({ strength, used }) => ({ strength, octaves: Math.log2(used!) }))
+    .reverse();
+  if (!last) return middle;
+  const slope = before ? (last.octaves - before.octaves) / (last.strength - before.strength) : Number.NaN;
+  const taken = slope >= SLOPES[0] && slope <= SLOPES[1] ? slope : STRENGTH_OCTAVES;
+  const aimed = last.strength + (Math.log2((1 + ENOUGH_USED) / 2) - last.octaves) / taken;
+  if (aimed >= 1 && high === 1) return points.some(({ strength }) => strength === 1) ? middle : 1;
+  const margin = RESOLUTION / 2;
+  return aimed > low + margin && aimed < high - margin ? aimed : middle;
+}
+
+/** What an artifact uses of the loss that the limits allow, 1 being all of it; null where a figure is missing. */
+function lossUsed({ minR2, minTop1 }: Limits, { minR2: r2, top1 }: Measurement): number | null {
+  const uses: number[] = [];
+  if (minR2 !== undefined) {
+    if (r2 === null) return null;
+    uses.push((1 - r2) / (1 - minR2));
+  }
+  if (minTop1 !== undefined && top1 !== null) uses.push((1 - top1) / (1 - minTop1));
+  const used = Math.max(0, ...uses);
+  return Number.isFinite(used) ? used : null;
 }
 
 function costMissed(limits: Limits, measured: Measurement): string | null {
