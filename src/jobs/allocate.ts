@@ -8,6 +8,7 @@ import {
 } from "../compress/allocate/search.ts";
 import { limitsOf, objectiveOf, TIME_FOR_BYTES } from "../compress/allocate/target.ts";
 import { type Decision, isUntouched } from "../compress/treatment.ts";
+import { jumpsOf } from "../onnx/jumps.ts";
 import type { CalibrationFacts } from "./calibrate.ts";
 import { JobFailure } from "./failures.ts";
 import { finishedModel } from "./finished-model.ts";
@@ -66,12 +67,25 @@ export async function allocate(context: Context): Promise<Allocation> {
   }
   try {
     const { strength, choices: found } = await best(context);
-    return { decisions: decide(found, objective, strength), warnings: [] };
+    const decisions = decide(found, objective, strength);
+    const some = choices.some(({ candidates }) => candidates.length > 1);
+    const none = some && decisions.every(({ candidate }) => candidate === 0);
+    return { decisions, warnings: none ? [nothingHeld(context)] : [] };
   } catch (error) {
     // Without a target of the caller's there is nothing that could not be reached.
     if (!(error instanceof TargetUnreachableError) || job.recipe.target !== undefined) throw error;
     return lossless(`only lossless changes were made: ${error.missed}`);
   }
+}
+
+/** Why no layer was changed, as far as the graph tells. */
+function nothingHeld({ job, upload, table }: Context): string {
+  const { minR2 = 0 } = limitsOf(job.recipe.target, upload);
+  const jumps = [...jumpsOf(table.model.graph)].map(
+    ([output, types]) =>
+      `; output ${JSON.stringify(output)} goes through ${types.join(", ")}, whose results jump at the smallest change`,
+  );
+  return `no layer was changed: no change of them keeps R² of at least ${minR2} on every output${jumps.join("")}`;
 }
 
 /** The one treatment that an explicit recipe names, where there is one. */

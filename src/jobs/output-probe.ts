@@ -17,6 +17,8 @@ import type { Workbench } from "./workbench.ts";
 const PROBE_MACS = 150e9;
 const MOST_TRIALS_PER_LAYER = 12;
 const MOST_FEEDS = 4;
+/** Trials per layer that are worth more than another feed. */
+const FEW_TRIALS = 3;
 /** Bytes of weights that are held and fed beside the model; the changes of larger models are not tried one by one. */
 const MOST_WEIGHT_BYTES = 24 * 2 ** 20;
 const FLOAT_BYTES = 4;
@@ -33,6 +35,8 @@ export class OutputProbe {
   readonly #constants: Readonly<Record<string, TensorValue>>;
   /** Inputs of each layer, by its place. */
   readonly #inputs: ReadonlyMap<number, LayerInputs>;
+  /** Feeds of a trial. */
+  readonly #feeds: number;
   #unchanged = 0;
 
   private constructor(
@@ -41,7 +45,9 @@ export class OutputProbe {
     constants: Readonly<Record<string, TensorValue>>,
     inputs: ReadonlyMap<number, LayerInputs>,
     trials: number,
+    feeds: number,
   ) {
+    this.#feeds = feeds;
     this.#session = session;
     this.#reference = reference;
     this.#constants = constants;
@@ -102,10 +108,10 @@ export class OutputProbe {
     try {
       const reference = await bench.reference();
       const session = await (await host.runtime()).load(await modelBytes(model));
-      const feeds = Math.min(MOST_FEEDS, reference.feeds.length);
-      const runs = PROBE_MACS / Math.max(1, macs ?? 1e9) / feeds;
-      const trials = Math.min(MOST_TRIALS_PER_LAYER, Math.floor(runs / found.length));
-      const probe = new OutputProbe(session, reference, constants, inputs, trials);
+      const runs = PROBE_MACS / Math.max(1, macs ?? 1e9) / found.length;
+      const feeds = Math.max(1, Math.min(MOST_FEEDS, reference.feeds.length, Math.floor(runs / FEW_TRIALS)));
+      const trials = Math.min(MOST_TRIALS_PER_LAYER, Math.floor(runs / feeds));
+      const probe = new OutputProbe(session, reference, constants, inputs, trials, feeds);
       probe.#unchanged = await probe.#lossWith({});
       return probe;
     } catch (error) {
@@ -136,7 +142,7 @@ export class OutputProbe {
   async #lossWith(changed: Readonly<Record<string, TensorValue>>): Promise<number> {
     const { feeds, outputs, outputNames } = this.#reference;
     const accumulator = new FidelityAccumulator(outputNames);
-    for (const [i, feed] of feeds.slice(0, MOST_FEEDS).entries()) {
+    for (const [i, feed] of feeds.slice(0, this.#feeds).entries()) {
       accumulator.add(outputs[i]!, await this.#session.run({ ...feed, ...this.#constants, ...changed }));
     }
     return 1 - (leastR2(accumulator.outputs()) ?? 0);

@@ -65,8 +65,14 @@ describe("what is tried", () => {
       ]),
     );
     expect(new Set(treatments.map((one) => JSON.stringify(one))).size).toBe(treatments.length);
-    const orders = treatments.flatMap(({ form }) => (form?.kind === "kernel_sharing" ? [form.order] : []));
-    expect(new Set(orders).size).toBe(2);
+    const sharing = treatments.flatMap(({ form }) => (form?.kind === "kernel_sharing" ? [form] : []));
+    const orders = new Set(sharing.map(({ bases, order }) => `${bases} ${order}`));
+    expect(orders.size).toBe(new Set(sharing.map(({ bases }) => bases)).size);
+    for (const form of sharing) {
+      const others = (["basis_first", "coefficients_first"] as const).map((order) => ({ ...form, order }));
+      const open = others.filter((other) => of.slows(form) || !of.slows(other));
+      expect(of.timeOf(form)).toBe(Math.min(...open.map((other) => of.timeOf(other)!)));
+    }
     let smaller = 0;
     for (const treatment of treatments.filter((_, i) => i % 7 === 0)) {
       const { candidate } = of.treat(treatment);

@@ -11,17 +11,44 @@ export interface Treatments {
   readonly reason: string | null;
 }
 
-/** Levels of integers that are tried, 8 to 2.3 bits, for a weight of moderate size and for a large one. */
-const LEVELS = { small: [255, 63, 31, 21, 15, 11, 7, 5], large: [255, 31, 15, 9] };
-/** Shares of zeros, and the levels of what is left. */
-const ZEROS = { small: [0.35, 0.5, 0.65, 0.75, 0.83, 0.9, 0.95], large: [0.5, 0.75, 0.9] };
-const SPARSE_LEVELS = { small: [63, 21, 9], large: [21] };
-/** Ranks, as shares of the rank at which a factorisation stops to save anything; of Tucker's two, as shares of the channels. */
-const RANKS = { small: [0.15, 0.3, 0.45, 0.6, 0.75, 0.9], large: [0.3, 0.5, 0.75] };
-const FORM_LEVELS = { small: [255, 31, 15], large: [255, 31] };
-/** rows · columns² of a layer's matrices up to which all of it is tried: each treatment takes about so many multiplications. */
-const MODERATE = 4e8;
-const MODERATE_ELEMENTS = 2e5;
+/** What is tried of each kind: less of it on larger layers, where each takes longer. */
+interface Tried {
+  /** Levels of integers, 8 to 2.3 bits. */
+  readonly levels: readonly number[];
+  /** Shares of zeros, and the levels of what is left. */
+  readonly zeros: readonly number[];
+  readonly sparseLevels: readonly number[];
+  /** Ranks, as shares of the rank at which a factorisation stops to save anything; of Tucker's two, as shares of the channels. */
+  readonly ranks: readonly number[];
+  readonly formLevels: readonly number[];
+}
+
+const SMALL: Tried = {
+  levels: [255, 63, 31, 21, 15, 11, 7, 5],
+  zeros: [0.35, 0.5, 0.65, 0.75, 0.83, 0.9, 0.95],
+  sparseLevels: [63, 21, 9],
+  ranks: [0.15, 0.3, 0.45, 0.6, 0.75, 0.9],
+  formLevels: [255, 31, 15],
+};
+const MEDIUM: Tried = {
+  levels: SMALL.levels,
+  zeros: [0.5, 0.7, 0.85, 0.93],
+  sparseLevels: [31, 11],
+  ranks: [0.3, 0.45, 0.6, 0.8],
+  formLevels: [63, 21],
+};
+const LARGE: Tried = {
+  levels: [255, 31, 15, 9],
+  zeros: [0.5, 0.75, 0.9],
+  sparseLevels: [21],
+  ranks: [0.3, 0.5, 0.75],
+  formLevels: [255, 31],
+};
+/** By rows · columns² of a layer's matrices, about the multiplications that a treatment takes, and by their elements. */
+const SIZES = [
+  { work: 5e7, elements: 5e4, tried: SMALL },
+  { work: 4e8, elements: 2e5, tried: MEDIUM },
+];
 /** Weights under this many elements are not worth a node. */
 const LEAST_ELEMENTS = 64;
 
@@ -42,17 +69,19 @@ export function treatmentsFor(treater: LayerTreater, policy: Policy, layer: stri
 
 /** Every combination that may pay, of the methods that are left to choice. */
 function openTreatments(treater: LayerTreater, policy: LayerPolicy): Treatment[] {
-  const size = treater.work <= MODERATE && treater.elements <= MODERATE_ELEMENTS ? "small" : "large";
+  const { tried } = SIZES.find(
+    ({ work, elements }) => treater.work <= work && treater.elements <= elements,
+  ) ?? { tried: LARGE };
   const free = policy.quantization.use === "auto";
   const storages = (levels: readonly number[]): (StorageTreatment | null)[] =>
     free ? levels.map((one) => integers(one)) : [storageOf(policy.quantization)];
   const found: Treatment[] = [];
   if (free) {
     found.push({ form: null, sparsity: null, storage: { kind: "half" } });
-    for (const levels of LEVELS[size]) found.push({ form: null, sparsity: null, storage: integers(levels) });
+    for (const levels of tried.levels) found.push({ form: null, sparsity: null, storage: integers(levels) });
   }
   if (policy.sparsity.use === "auto") {
-    for (const ratio of ZEROS[size]) {
+    for (const ratio of tried.zeros) {
       const sparsity = {
         pattern: "unstructured",
         ratio,
@@ -60,12 +89,12 @@ function openTreatments(treater: LayerTreater, policy: LayerPolicy): Treatment[]
         regularizer: null,
         strength: null,
       } as const;
-      for (const storage of storages(SPARSE_LEVELS[size])) found.push({ form: null, sparsity, storage });
+      for (const storage of storages(tried.sparseLevels)) found.push({ form: null, sparsity, storage });
       if (!free) found.push({ form: null, sparsity, storage: null });
     }
   }
-  for (const form of openForms(treater, policy, RANKS[size])) {
-    for (const storage of storages(FORM_LEVELS[size])) found.push({ form, sparsity: null, storage });
+  for (const form of openForms(treater, policy, tried.ranks)) {
+    for (const storage of storages(tried.formLevels)) found.push({ form, sparsity: null, storage });
   }
   return found;
 }
@@ -74,19 +103,14 @@ function integers(levels: number): StorageTreatment {
   return { kind: "integers", levels, group: null, decode: "folded" };
 }
 
-function openForms(
-  { facts, target, sharedForms }: LayerTreater,
-  policy: LayerPolicy,
-  shares: readonly number[],
-): ChainForm[] {
+function openForms(treater: LayerTreater, policy: LayerPolicy, shares: readonly number[]): ChainForm[] {
+  const { facts, target, sharedForms } = treater;
   if (target === null || facts.rigid !== null) return [];
   const open = (kind: FormKind) => reasonAgainst(kind, target) === null;
   const asked = { kernel_sharing: policy.sharing, low_rank: policy.lowRank };
   const forms: ChainForm[] = sharedForms.filter(({ kind }) => asked[kind].use === "auto");
   if (policy.sharing.use === "auto" && open("kernel_sharing")) {
-    for (const order of ["basis_first", "coefficients_first"] as const) {
-      for (const bases of baseCounts(target)) forms.push({ kind: "kernel_sharing", order, bases });
-    }
+    for (const bases of baseCounts(target)) forms.push(sharingForm(treater, bases));
   }
   if (policy.lowRank.use !== "auto") return forms;
   const { rows, columns } = facts.layout!;
@@ -106,10 +130,13 @@ function openForms(
   }
   if (open("tucker")) {
     for (const share of shares) {
-      const [inputRank, outputRank] = [inputs, rows].map((channels) =>
-        Math.max(1, Math.round(share * channels)),
-      );
-      forms.push({ kind: "tucker", inputRank: inputRank!, outputRank: outputRank! });
+      const [inputRank, outputRank] = [
+        Math.max(1, Math.round(share * inputs)),
+        Math.max(1, Math.round(share * rows)),
+      ];
+      const core = inputRank * outputRank * kernelElements(target);
+      if (inputs * inputRank + core + outputRank * rows >= rows * columns) continue;
+      forms.push({ kind: "tucker", inputRank, outputRank });
     }
   }
   return forms;
@@ -132,7 +159,7 @@ export function stageSizes(
   }
   const { columns } = facts.layout!;
   const rows = treaters.reduce((sum, one) => sum + one.facts.layout!.rows * one.facts.layout!.count, 0);
-  if (lowRank.use !== "exactly") return ranksUpTo((rows * columns) / (rows + columns), RANKS.small);
+  if (lowRank.use !== "exactly") return ranksUpTo((rows * columns) / (rows + columns), SMALL.ranks);
   return "energy" in lowRank ? lowRank : [Math.min(lowRank.rank, columns)];
 }
 
@@ -186,15 +213,19 @@ function exactForm(
   return { form: null, reason: reasons[0] ?? null };
 }
 
-/** In the order that is predicted to be faster. */
+/** In the order that is predicted to be faster: both hold the same numbers. */
+function sharingForm(treater: LayerTreater, bases: number): ChainForm {
+  const orders = ["basis_first", "coefficients_first"] as const;
+  const forms = orders.map((order): ChainForm => ({ kind: "kernel_sharing", order, bases }));
+  const unslowed = forms.filter((form) => !treater.slows(form));
+  const time = (form: ChainForm) => treater.timeOf(form) ?? 0;
+  return (unslowed.length > 0 ? unslowed : forms).reduce((a, b) => (time(b) < time(a) ? b : a));
+}
+
 function sharedForm(treater: LayerTreater, policy: SharingPolicy): ChainForm {
   if (policy.use !== "exactly") throw new RangeError("no bases are named");
   const kernel = kernelElements(treater.target!);
-  const at = (bases: number): ChainForm => {
-    const orders = ["basis_first", "coefficients_first"] as const;
-    const [first, second] = orders.map((order): ChainForm => ({ kind: "kernel_sharing", order, bases }));
-    return (treater.timeOf(second!) ?? 0) < (treater.timeOf(first!) ?? 0) ? second! : first!;
-  };
+  const at = (bases: number) => sharingForm(treater, bases);
   if (policy.bases !== "auto") return at(Math.min(policy.bases, kernel));
   const { energy } = policy;
   return leastForm(kernel, energy, at, treater);
