@@ -70,7 +70,7 @@ export async function allocate(context: Context): Promise<Allocation> {
     const decisions = decide(found, objective, strength);
     const some = choices.some(({ candidates }) => candidates.length > 1);
     const none = some && decisions.every(({ candidate }) => candidate === 0);
-    return { decisions, warnings: none ? [nothingHeld(context)] : [] };
+    return { decisions, warnings: none ? [nothingHeld(table)] : [] };
   } catch (error) {
     // Without a target of the caller's there is nothing that could not be reached.
     if (!(error instanceof TargetUnreachableError) || job.recipe.target !== undefined) throw error;
@@ -79,13 +79,12 @@ export async function allocate(context: Context): Promise<Allocation> {
 }
 
 /** Why no layer was changed, as far as the graph tells. */
-function nothingHeld({ job, upload, table }: Context): string {
-  const { minR2 = 0 } = limitsOf(job.recipe.target, upload);
-  const jumps = [...jumpsOf(table.model.graph)].map(
+function nothingHeld({ model }: LayerTable): string {
+  const jumps = [...jumpsOf(model.graph)].map(
     ([output, types]) =>
       `; output ${JSON.stringify(output)} goes through ${types.join(", ")}, whose results jump at the smallest change`,
   );
-  return `no layer was changed: no change of them keeps R² of at least ${minR2} on every output${jumps.join("")}`;
+  return `no layer was changed, since no change of them keeps the fidelity that was asked for${jumps.join("")}`;
 }
 
 /** The one treatment that an explicit recipe names, where there is one. */

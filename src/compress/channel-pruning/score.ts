@@ -1,7 +1,8 @@
 import type { Kernels } from "../../kernels/kernels.ts";
 import type { FloatArray } from "../../kernels/reference/matmul.ts";
 import type { Layer } from "../../onnx/layers.ts";
-import { type InputMoments, quadratic } from "../input-moments.ts";
+import { outputEnergy } from "../forms/solution.ts";
+import type { InputMoments } from "../input-moments.ts";
 import { layoutOf, type MatrixLayout, toMatrices } from "../layer-matrix.ts";
 import { readWeight } from "../layer-of-model.ts";
 import type { LayerWeight } from "../weight.ts";
@@ -18,12 +19,14 @@ export interface ScoreOptions {
   readonly loadWeight?: (layer: Layer) => Promise<LayerWeight | undefined>;
   /** Inputs of a matrix up to which its moments are inverted. */
   readonly mostInverted?: number;
-  /** Multiply-adds up to which the units of one group are taken out one after the other. */
+  /** Multiply-adds that taking out units one after the other may need, over all groups. */
   readonly mostWork?: number;
 }
 
 const MOST_INVERTED = 1024;
-const MOST_WORK = 2e9;
+const MOST_WORK = 2e10;
+/** How much more than an equal part of what is left one group may take. */
+const UNEVEN = 3;
 
 /** A weight as matrices, ready to be scored. */
 export interface LoadedMatrices {
@@ -65,15 +68,21 @@ export async function scoreUnits(
     return layer && loadMatrices(layer, options.loadWeight ?? readWeight);
   };
   const scores = new Map<string, Float64Array>();
-  for (const group of groups) {
+  let workLeft = options.mostWork ?? MOST_WORK;
+  for (const [index, group] of groups.entries()) {
     const parts: Part[] = [];
     for (const side of group.consumers) {
       const loaded = await load(side.layer);
-      if (loaded) parts.push(...partsOf(loaded, side, group.units, options.moments?.get(side.layer) ?? []));
+      if (!loaded) continue;
+      const moments = options.moments?.get(side.layer) ?? [];
+      parts.push(...partsOf(loaded, side, group.units, moments, options.kernels));
     }
     const seen = parts.filter(({ moments }) => moments !== null);
     if (seen.length > 0) {
-      scores.set(group.id, seenCosts(seen, group.units, options));
+      const mostWork = (UNEVEN * workLeft) / (groups.length - index);
+      const { costs, work } = seenCosts(seen, group.units, { ...options, mostWork });
+      workLeft -= work;
+      scores.set(group.id, costs);
       continue;
     }
     const made = new Float64Array(group.units);
@@ -91,12 +100,13 @@ function partsOf(
   side: LayerUnits,
   units: number,
   moments: readonly (InputMoments | null)[],
+  kernels: Kernels,
 ): Part[] {
   const { count, rows, columns: n } = layout;
   return Array.from({ length: count }, (_, m) => {
     const w = values.subarray(m * rows * n, (m + 1) * rows * n);
     const given = moments[m]?.n === n ? moments[m]! : null;
-    const total = given ? quadratic(w, rows, n, given) : 0;
+    const total = given ? outputEnergy({ layout: { ...layout, count: 1 }, moments: [given] }, w, kernels) : 0;
     return {
       w,
       rows,
@@ -108,8 +118,12 @@ function partsOf(
   });
 }
 
-function seenCosts(parts: readonly Part[], units: number, options: ScoreOptions): Float64Array {
-  const { kernels, mostInverted = MOST_INVERTED, mostWork = MOST_WORK } = options;
+/** @returns the costs, and the multiply-adds of taking units out one after the other where that was not too much */
+function seenCosts(
+  parts: readonly Part[],
+  units: number,
+  { kernels, mostInverted = MOST_INVERTED, mostWork }: ScoreOptions & { readonly mostWork: number },
+): { costs: Float64Array; work: number } {
   const costs = new Float64Array(units);
   const inverted: Consumer[] = [];
   for (const { w, rows, n, sets, moments, weight } of parts) {
@@ -122,13 +136,15 @@ function seenCosts(parts: readonly Part[], units: number, options: ScoreOptions)
     }
   }
   const work = inverted.reduce((sum, { n, sets }) => sum + eliminationWork(n, sets), 0);
-  if (inverted.length === parts.length && work <= mostWork) return eliminationCosts(inverted, units, kernels);
+  if (inverted.length === parts.length && work <= mostWork) {
+    return { costs: eliminationCosts(inverted, units, kernels), work };
+  }
   for (const consumer of inverted) {
     for (const [unit, set] of consumer.sets.entries()) {
       costs[unit]! += consumer.weight * blockCost(consumer, set, kernels);
     }
   }
-  return costs;
+  return { costs, work: 0 };
 }
 
 /** Of each matrix the share of a unit's columns, times what makes them, which has no scale of its own. */
