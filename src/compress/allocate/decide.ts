@@ -20,7 +20,7 @@ export interface Objective {
 }
 
 /** Strength s allows 2^(−STRENGTH_OCTAVES·(1−s)) of the loss of all layers' worst candidates together. */
-export const STRENGTH_OCTAVES = 20;
+export const STRENGTH_OCTAVES = 30;
 const LEAST_BINS = 1024;
 const MOST_BINS = 4096;
 

@@ -137,8 +137,8 @@ interface Point {
 }
 
 /** Where nothing is known yet: models of tens of layers come to rest about here. */
-const FIRST_STRENGTH = 0.4;
-const RESOLUTION = 1 / 256;
+const FIRST_STRENGTH = 0.6;
+const RESOLUTION = 1 / 512;
 /** Share of the allowed loss from which on more strength would gain next to nothing. */
 const ENOUGH_USED = 0.95;
 /** Octaves of loss by which a step of strength may be taken to raise it. */

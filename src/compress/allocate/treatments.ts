@@ -21,6 +21,8 @@ interface Tried {
   /** Ranks, as shares of the rank at which a factorisation stops to save anything; of Tucker's two, as shares of the channels. */
   readonly ranks: readonly number[];
   readonly formLevels: readonly number[];
+  /** Numbers of basis kernels up to nine, the positions of a 3×3 kernel; more of larger ones. */
+  readonly bases: readonly number[];
 }
 
 const SMALL: Tried = {
@@ -29,6 +31,7 @@ const SMALL: Tried = {
   sparseLevels: [63, 21, 9],
   ranks: [0.15, 0.3, 0.45, 0.6, 0.75, 0.9],
   formLevels: [255, 31, 15],
+  bases: [1, 2, 3, 4, 5, 6, 7, 8],
 };
 const MEDIUM: Tried = {
   levels: SMALL.levels,
@@ -36,18 +39,20 @@ const MEDIUM: Tried = {
   sparseLevels: [31, 11],
   ranks: [0.3, 0.45, 0.6, 0.8],
   formLevels: [63, 21],
+  bases: SMALL.bases,
 };
 const LARGE: Tried = {
-  levels: [255, 31, 15, 9],
+  levels: [255, 31, 21, 15, 11, 9],
   zeros: [0.5, 0.75, 0.9],
   sparseLevels: [21],
-  ranks: [0.3, 0.5, 0.75],
-  formLevels: [255, 31],
+  ranks: [0.35, 0.65],
+  formLevels: [63],
+  bases: [2, 3, 5, 7],
 };
 /** By rows · columns² of a layer's matrices, about the multiplications that a treatment takes, and by their elements. */
 const SIZES = [
   { work: 5e7, elements: 5e4, tried: SMALL },
-  { work: 4e8, elements: 2e5, tried: MEDIUM },
+  { work: 1e8, elements: 1e5, tried: MEDIUM },
 ];
 /** Weights under this many elements are not worth a node. */
 const LEAST_ELEMENTS = 64;
@@ -93,7 +98,7 @@ function openTreatments(treater: LayerTreater, policy: LayerPolicy): Treatment[]
       if (!free) found.push({ form: null, sparsity, storage: null });
     }
   }
-  for (const form of openForms(treater, policy, tried.ranks)) {
+  for (const form of openForms(treater, policy, tried)) {
     for (const storage of storages(tried.formLevels)) found.push({ form, sparsity: null, storage });
   }
   return found;
@@ -103,19 +108,19 @@ function integers(levels: number): StorageTreatment {
   return { kind: "integers", levels, group: null, decode: "folded" };
 }
 
-function openForms(treater: LayerTreater, policy: LayerPolicy, shares: readonly number[]): ChainForm[] {
+function openForms(treater: LayerTreater, policy: LayerPolicy, { ranks, bases }: Tried): ChainForm[] {
   const { facts, target, sharedForms } = treater;
   if (target === null || facts.rigid !== null) return [];
   const open = (kind: FormKind) => reasonAgainst(kind, target) === null;
   const asked = { kernel_sharing: policy.sharing, low_rank: policy.lowRank };
   const forms: ChainForm[] = sharedForms.filter(({ kind }) => asked[kind].use === "auto");
   if (policy.sharing.use === "auto" && open("kernel_sharing")) {
-    for (const bases of baseCounts(target)) forms.push(sharingForm(treater, bases));
+    for (const count of baseCounts(target, bases)) forms.push(sharingForm(treater, count));
   }
   if (policy.lowRank.use !== "auto") return forms;
   const { rows, columns } = facts.layout!;
   if (open("low_rank")) {
-    for (const rank of ranksUpTo((rows * columns) / (rows + columns), shares))
+    for (const rank of ranksUpTo((rows * columns) / (rows + columns), ranks))
       forms.push({ kind: "low_rank", rank });
   }
   const kernel = target.dims.slice(2);
@@ -125,11 +130,11 @@ function openForms(treater: LayerTreater, policy: LayerPolicy, shares: readonly 
       if (along === 1) continue;
       const across = kernelElements(target) / along;
       const most = (rows * columns) / (inputs * along + rows * across);
-      for (const rank of ranksUpTo(most, shares)) forms.push({ kind: "spatial", axis, rank });
+      for (const rank of ranksUpTo(most, ranks)) forms.push({ kind: "spatial", axis, rank });
     }
   }
   if (open("tucker")) {
-    for (const share of shares) {
+    for (const share of ranks) {
       const [inputRank, outputRank] = [
         Math.max(1, Math.round(share * inputs)),
         Math.max(1, Math.round(share * rows)),
@@ -154,7 +159,7 @@ export function stageSizes(
 ): StageSizes {
   const { target, facts } = treaters[0]!;
   if (kind === "kernel_sharing") {
-    if (sharing.use !== "exactly") return baseCounts(target!);
+    if (sharing.use !== "exactly") return baseCounts(target!, SMALL.bases);
     return sharing.bases === "auto" ? sharing : [Math.min(sharing.bases, kernelElements(target!))];
   }
   const { columns } = facts.layout!;
@@ -163,11 +168,11 @@ export function stageSizes(
   return "energy" in lowRank ? lowRank : [Math.min(lowRank.rank, columns)];
 }
 
-/** Numbers of basis kernels that are tried: all of them for small kernels, ever wider steps for large ones. */
-function baseCounts(target: FormTarget): number[] {
+/** Numbers of basis kernels that are tried: these, and in ever wider steps more for large kernels. */
+function baseCounts(target: FormTarget, upToNine: readonly number[]): number[] {
   const kernel = kernelElements(target);
-  const counts: number[] = [];
-  for (let d = 1; d < kernel; d += d < 9 ? 1 : d < 24 ? 3 : 8) counts.push(d);
+  const counts = upToNine.filter((count) => count < kernel);
+  for (let count = 9; count < kernel; count += count < 24 ? 3 : 8) counts.push(count);
   return counts;
 }
 
