@@ -15,8 +15,6 @@ import { markdownTable, writeSection } from "./benchmarks-file.ts";
  */
 const RECIPES: readonly (readonly [string, object, "calibrated" | "data-free"])[] = [
   ["default", {}, "calibrated"],
-  ["lossless", { methods: [] }, "calibrated"],
-  ["default, no samples", {}, "data-free"],
   ["50% magnitude", { sparsity: { ratio: 0.5, solver: "magnitude" } }, "data-free"],
   ["50% OBS", { sparsity: { ratio: 0.5, solver: "obs" } }, "calibrated"],
   ["2:4 OBS", { sparsity: { pattern: "2:4", solver: "obs" } }, "calibrated"],
@@ -29,6 +27,8 @@ const RECIPES: readonly (readonly [string, object, "calibrated" | "data-free"])[
   ["int8, to nearest", { quantization: { weights: "int8" } }, "data-free"],
   ["int8", { quantization: { weights: "int8" } }, "calibrated"],
   ["int4 folded", { quantization: { weights: "int4", storage: "folded" } }, "calibrated"],
+  ["lossless", { methods: [] }, "calibrated"],
+  ["default, no samples", {}, "data-free"],
 ];
 const HOUR = 3_600_000;
 
