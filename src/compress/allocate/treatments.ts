@@ -31,7 +31,7 @@ const SMALL: Tried = {
   sparseLevels: [63, 21, 9],
   ranks: [0.15, 0.3, 0.45, 0.6, 0.75, 0.9],
   formLevels: [255, 31, 15],
-  bases: [1, 2, 3, 4, 5, 6, 7, 8],
+  bases: [1, 2, 3, 4, 5, 6, 7],
 };
 const MEDIUM: Tried = {
   levels: SMALL.levels,
@@ -49,6 +49,8 @@ const LARGE: Tried = {
   formLevels: [63],
   bases: [2, 3, 5, 7],
 };
+/** Share of a kernel's positions up to which basis kernels save more than fewer bits would. */
+const MOST_BASES = 0.8;
 /** By rows · columns² of a layer's matrices, about the multiplications that a treatment takes, and by their elements. */
 const SIZES = [
   { work: 5e7, elements: 5e4, tried: SMALL },
@@ -170,9 +172,9 @@ export function stageSizes(
 
 /** Numbers of basis kernels that are tried: these, and in ever wider steps more for large kernels. */
 function baseCounts(target: FormTarget, upToNine: readonly number[]): number[] {
-  const kernel = kernelElements(target);
-  const counts = upToNine.filter((count) => count < kernel);
-  for (let count = 9; count < kernel; count += count < 24 ? 3 : 8) counts.push(count);
+  const most = MOST_BASES * kernelElements(target);
+  const counts = upToNine.filter((count) => count <= most);
+  for (let count = 9; count <= most; count += count < 24 ? 3 : 8) counts.push(count);
   return counts;
 }
 
