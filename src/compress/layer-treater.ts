@@ -6,7 +6,7 @@ import { chainOf } from "./forms/chain.ts";
 import { FactoredLayer } from "./forms/factored-layer.ts";
 import { type Form, type FormTarget, kernelElements } from "./forms/form.ts";
 import { type FormLayer, formError, outputEnergy } from "./forms/solution.ts";
-import { formWork, workMacs, workTime } from "./forms/work.ts";
+import { formWork, mayTakeLonger, workMacs, workTime } from "./forms/work.ts";
 import { centred, type InputMoments, shrunk } from "./input-moments.ts";
 import type { RuntimeKind } from "./kernel-sharing/rates.ts";
 import type { LayerFacts } from "./layer-facts.ts";
@@ -109,12 +109,11 @@ export class LayerTreater {
     return costOf(this.facts, form).time;
   }
 
-  /** Whether the form is predicted to be slower than the layer as it is, in any of these runtimes. */
+  /** Whether the form may be slower than the layer as it is, in any of these runtimes. */
   slows(form: Form, runtimes: readonly RuntimeKind[] = ["web", "native"]): boolean {
     const { target } = this.facts;
     if (target === null || form.kind === "dense") return false;
-    const [before, after] = [formWork({ kind: "dense" }, target), formWork(form, target)];
-    return runtimes.some((where) => workTime(after, where) > workTime(before, where));
+    return mayTakeLonger(formWork(form, target), formWork({ kind: "dense" }, target), runtimes);
   }
 
   /** Layer error of the form before its factors are stored. */

@@ -23,18 +23,23 @@ export async function photo(index: number, size: number): Promise<Rgb> {
 /** Squares of 100% down to 60% of the shorter side, at places spread over it. */
 const SIDES = [1, 0.8, 0.7, 0.9, 0.6];
 
+/** Photographs are cut into so many tiles across and down, every other one of which belongs to the same part. */
+const TILES = [4, 3] as const;
+const TILES_OF_PART = (TILES[0] * TILES[1]) / 2;
+
 /**
- * Squares cut out of two opposite quarters of each photograph, or out of the other two, so that neither part has a side
- * of its own; every other one mirrored.
+ * Squares cut out of the tiles of one colour of a chessboard over each photograph, or of the other colour, so that the
+ * parts share no pixel and neither has a side of its own; every other one mirrored.
  */
 export async function naturalPhoto(index: number, part: Part, size: number): Promise<Rgb> {
   const view = Math.floor(index / PHOTOS);
   // Each round begins with another photograph, so that no step through the list meets the same one always.
   const at = (index + view) % PHOTOS;
   const image = await loaded(at);
-  const row = (view + at) % 2;
-  const column = part === 0 ? row : 1 - row;
-  const [width, height] = [image.width / 2, image.height / 2];
+  const tile = (view * 5 + at) % TILES_OF_PART;
+  const row = Math.floor((2 * tile) / TILES[0]);
+  const column = ((2 * tile) % TILES[0]) + ((row + part) % 2);
+  const [width, height] = [image.width / TILES[0], image.height / TILES[1]];
   const side = SIDES[view % SIDES.length]! * Math.min(width, height);
   const [across, down] = [(index * 0.618) % 1, (index * 0.755) % 1];
   const left = column * width + across * (width - side);

@@ -25,18 +25,21 @@ export function limitsOf(target: Recipe["target"], upload: { bytes: number; macs
     maxLatencyRatio: target?.latency_ratio,
   };
   const sized = bytes.length > 0 || target?.macs_ratio !== undefined || target?.latency_ratio !== undefined;
-  if (target?.min_fidelity !== undefined) return { ...limits, minR2: withReserve(target.min_fidelity) };
+  if (target?.min_fidelity !== undefined) {
+    // Beside another limit a reserve would only refuse what keeps both.
+    return { ...limits, minR2: sized ? target.min_fidelity : withReserve(target.min_fidelity) };
+  }
   return sized ? limits : { ...limits, ...GUARD, minR2: withReserve(GUARD.minR2) };
 }
 
 /** A share of the time saved is worth this share of the file where a recipe asks for neither: the file comes first. */
 export const TIME_FOR_BYTES = 0.1;
 
-/** What the search may lose of what the promise allows: inputs that it has not seen lose a little more. */
-const RESERVE = 0.8;
+/** Share of the allowed loss that is kept in reserve: inputs that the search has not seen lose more. */
+const RESERVE = 0.5;
 
 function withReserve(r2: number): number {
-  return 1 - RESERVE * (1 - r2);
+  return 1 - (1 - RESERVE) * (1 - r2);
 }
 
 /**

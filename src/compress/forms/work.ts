@@ -58,7 +58,26 @@ export function workMacs({ steps, known }: FormWork): number | null {
 
 /** Predicted time of all steps on one thread, ms (see kernel-sharing/cost.ts). */
 export function workTime({ steps }: FormWork, runtime: RuntimeKind = "web"): number {
-  return steps.reduce((sum, step) => sum + stepTime(step, runtime) + NODE_TIME, 0);
+  return steps.reduce(
+    (sum, step) => sum + stepTime(runtime === "native" ? inBlocks(step) : step, runtime) + NODE_TIME,
+    0,
+  );
+}
+
+/** How far below the layer's own time a form's has to be predicted, by how well the rates of each runtime predict. */
+const CERTAIN: { readonly [runtime in RuntimeKind]: number } = { web: 1, native: 0.9 };
+
+/** Whether one work may take longer than another in any of the runtimes. */
+export function mayTakeLonger(work: FormWork, than: FormWork, runtimes: readonly RuntimeKind[]): boolean {
+  return runtimes.some((where) => workTime(work, where) > CERTAIN[where] * workTime(than, where));
+}
+
+/** Channels that a native runtime computes together, with AVX-512: fewer of them take as long. */
+const NATIVE_BLOCK = 16;
+
+function inBlocks(step: StepWork): StepWork {
+  const whole = (channels: number) => Math.ceil(channels / NATIVE_BLOCK) * NATIVE_BLOCK;
+  return step.groups > 1 ? step : { ...step, inputs: whole(step.inputs), outputs: whole(step.outputs) };
 }
 
 /** A transposed convolution multiplies first and then folds c_out·k² columns back, at as much as unfolding costs. */
