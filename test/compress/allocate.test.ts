@@ -306,6 +306,28 @@ describe("searchStrength", () => {
     );
   });
 
+  test("answers that turn over one by one, at whatever strength: within 1/32 of the strength at which too many have", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.double({ min: 0.05, max: 0.95, noNaN: true }), { minLength: 3 }),
+        async (turns) => {
+          const sorted = turns.toSorted((a, b) => a - b);
+          const { strength } = await searchStrength({
+            measure: async (at) => {
+              const turned = turns.filter((one) => one <= at).length;
+              const minR2 = 1 - 1e-5 * 2 ** (10 * at);
+              return { bytes: 1000 - 800 * at, macs: 1, latencyRatio: 1, minR2, top1: 1 - 0.007 * turned };
+            },
+            limits: { minR2: 0.9, minTop1: 0.99 },
+          });
+          expect(strength).toBeLessThan(sorted[1]!);
+          expect(sorted[1]! - strength).toBeLessThan(1 / 32);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
   test("top-1 agreement is guarded too", async () => {
     const { measurement } = await searchStrength({ measure, limits: { minR2: 0.5, minTop1: 0.99 } });
     expect(measurement.top1!).toBeGreaterThanOrEqual(0.99);

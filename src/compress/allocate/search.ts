@@ -110,8 +110,12 @@ async function greatestStrength({
   const points: Point[] = [];
   let best: SearchResult | undefined;
   let [low, high] = [0, 1];
+  const widths: number[] = [];
   for (let step = 0; step < steps && high - low > RESOLUTION; step++) {
-    const strength = nextStrength(points, low, high);
+    widths.push(high - low);
+    // Losses that do not grow as they should (a few answers that turn over) would have it creep along.
+    const creeps = high - low > (widths.at(-2) ?? Number.POSITIVE_INFINITY) / 2;
+    const strength = creeps ? (low + high) / 2 : nextStrength(points, low, high);
     const found = { strength, measurement: await measure(strength, ["size", "fidelity"], limits.minR2) };
     const used = lossUsed(limits, found.measurement);
     points.push({ strength, used });
