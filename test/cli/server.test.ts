@@ -57,7 +57,7 @@ describe("server and command line give the same bytes, plan and layers", () => {
       expect(served.report.layers).toEqual(local.report.layers);
       expect(served.report.fidelity).toEqual(local.report.fidelity);
     },
-    120_000,
+    300_000,
   );
 
   test("a model with external data beside it travels whole", async () => {

@@ -126,7 +126,7 @@ describe("README", () => {
       else expect(stdout).not.toBe("");
     }
     expect(existsSync(join(cwd, "report.html"))).toBe(true);
-  }, 120_000);
+  }, 300_000);
 
   test("the demo on one's own model", async () => {
     const [, command] = /`(npm run demo -- path\/to\/model\.onnx [^`]*)`/.exec(README)!;
