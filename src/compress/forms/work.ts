@@ -72,7 +72,7 @@ export function mayTakeLonger(work: FormWork, than: FormWork, runtimes: readonly
   return runtimes.some((where) => workTime(work, where) > CERTAIN[where] * workTime(than, where));
 }
 
-/** Channels that a native runtime computes together, with AVX-512: fewer of them take as long. */
+/** Channels that a native runtime computes together, with AVX-512: fewer of them take as long. The rates were fitted without. */
 const NATIVE_BLOCK = 16;
 
 function inBlocks(step: StepWork): StepWork {

@@ -42,7 +42,7 @@ export class LayerHessian {
   /**
    * @param moments null: H = I, by which every method is data-free
    * @param positions k² of a convolution whose columns are input channel major; must divide `columns`
-   * @param share of the mean diagonal that is added; 0 for moments that are damped already
+   * @param share of G's mean diagonal that is added as damping; 0 for moments that are damped already
    */
   constructor(
     moments: InputMoments | null,
