@@ -25,6 +25,7 @@ export default defineConfig({
           pool: "forks",
           // A core each: nothing here measures time. vitest alone would leave one idle.
           maxWorkers: "100%",
+          sequence: { groupOrder: 0 },
         },
       },
       {
@@ -51,6 +52,8 @@ export default defineConfig({
           // One isolate for all files: a new one takes seconds to load the Worker. Tests keep to accounts of their own.
           isolate: false,
           maxWorkers: 1,
+          // After the others: groups with other numbers of workers run one after the other.
+          sequence: { groupOrder: 1 },
           include: ["test/**/*.workerd.test.ts"],
           testTimeout: 60_000,
         },
