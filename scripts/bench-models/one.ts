@@ -1,3 +1,4 @@
+import { writeFile } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 import type { Latency, Report } from "../../schemas/report.ts";
 import { LocalHost } from "../../src/cli/local-host.ts";
@@ -44,7 +45,7 @@ const BATCH = 500;
 /** Milliseconds that the latency measurement in onnxruntime-node may take. */
 const NODE_LATENCY_BUDGET = 4000;
 
-const [name = "", recipe = "{}", calibrated = "calibrated"] = process.argv.slice(2);
+const [name = "", recipe = "{}", calibrated = "calibrated", artifactPath] = process.argv.slice(2);
 const model = realModel(name);
 const bytes = await model.bytes();
 const samples = await sets(model);
@@ -65,6 +66,7 @@ try {
   const seconds = (performance.now() - start) / 1000;
   const peakMegabytes = process.resourceUsage().maxRSS / 1024;
   const artifact = await all(outcome.artifact.key);
+  if (artifactPath) await writeFile(artifactPath, artifact);
   const report = JSON.parse(new TextDecoder().decode(await all(outcome.report.key))) as Report;
   const runtime = await host.runtime();
   const reference = await makeReference({
