@@ -26,6 +26,9 @@ export interface Costs {
   readonly depth: number;
   /** 3^depth, the number of codes. */
   readonly codes: number;
+  /** Numbers that nodes share if they cost the same, and edges. */
+  readonly nodeKinds: readonly number[];
+  readonly edgeKinds: readonly number[];
   unary(node: number, code: number): number;
   edge(edge: number, from: number, to: number): number;
   /** What one level adds for a node: its exchange, and the work as if the levels below split it perfectly. */
@@ -113,31 +116,30 @@ export function costsOf(network: Network, hierarchy: Hierarchy, options: CostOpt
   });
 
   /** Per edge and pair of types: F forwards and E backwards; null where a type is not possible. */
-  const changesOf = byKey(
-    edges.map(({ from, to, elements }) => `${signatures[from]}>${signatures[to]}*${elements}`),
-    (e): readonly (readonly Exchange[] | null)[] => {
-      const { from, to, elements } = edges[e] as NetworkEdge;
-      const [producer, consumer] = [nodes[from] as NetworkNode, nodes[to] as NetworkNode];
-      const splits = (facts[to] as Facts).splits.input;
-      return PAIRS.map(([s, t]) => {
-        const [out, into] = [producer.ways[s], consumer.ways[t]];
-        if (out === null || into === null) return null;
-        const forward = new Float64Array(cuts.length);
-        const backward = new Float64Array(cuts.length);
-        for (const cut of cuts) {
-          const held = shareOf(shares[from] as Shares, cut, s);
-          const needed = shareOf(shares[to] as Shares, cut, t);
-          const f = received(out.output, into.input, held, needed);
-          forward[cut.id] = priced(cut, f[0] * elements, f[1] * elements, consumer.elementBytes);
-          const g = received(into.input, out.output, needed, held);
-          backward[cut.id] = priced(cut, g[0] * elements, g[1] * elements, consumer.elementBytes);
-        }
-        return [forward, ...(training ? [backward] : [])]
-          .filter((costs) => costs.some((cost) => cost > 0))
-          .map((costs) => ({ splits, costs }));
-      });
-    },
-  );
+  const nodeKinds = kindsOf(signatures);
+  const edgeKeys = edges.map(({ from, to, elements }) => `${nodeKinds[from]}>${nodeKinds[to]}*${elements}`);
+  const changesOf = byKey(edgeKeys, (e): readonly (readonly Exchange[] | null)[] => {
+    const { from, to, elements } = edges[e] as NetworkEdge;
+    const [producer, consumer] = [nodes[from] as NetworkNode, nodes[to] as NetworkNode];
+    const splits = (facts[to] as Facts).splits.input;
+    return PAIRS.map(([s, t]) => {
+      const [out, into] = [producer.ways[s], consumer.ways[t]];
+      if (out === null || into === null) return null;
+      const forward = new Float64Array(cuts.length);
+      const backward = new Float64Array(cuts.length);
+      for (const cut of cuts) {
+        const held = shareOf(shares[from] as Shares, cut, s);
+        const needed = shareOf(shares[to] as Shares, cut, t);
+        const f = received(out.output, into.input, held, needed);
+        forward[cut.id] = priced(cut, f[0] * elements, f[1] * elements, consumer.elementBytes);
+        const g = received(into.input, out.output, needed, held);
+        backward[cut.id] = priced(cut, g[0] * elements, g[1] * elements, consumer.elementBytes);
+      }
+      return [forward, ...(training ? [backward] : [])]
+        .filter((costs) => costs.some((cost) => cost > 0))
+        .map((costs) => ({ splits, costs }));
+    });
+  });
 
   /** One exchange over the cuts of a level: as long as the slowest of them, or their sum. */
   function across({ splits, costs }: Exchange, own: Shares, level: number, prefix: number): number {
@@ -215,6 +217,8 @@ export function costsOf(network: Network, hierarchy: Hierarchy, options: CostOpt
     hierarchy,
     depth,
     codes,
+    nodeKinds,
+    edgeKinds: kindsOf(edgeKeys),
     unary(v, code) {
       const table = tables.get(signatures[v] as string);
       if (table) return table[code] as number;
@@ -310,6 +314,16 @@ function byKey<T>(keys: readonly string[], build: (index: number) => T): T[] {
     const entry = known.get(key) ?? { value: build(index) };
     known.set(key, entry);
     return entry.value;
+  });
+}
+
+/** Equal keys have equal numbers. */
+function kindsOf(keys: readonly string[]): number[] {
+  const numbers = new Map<string, number>();
+  return keys.map((key) => {
+    const number = numbers.get(key) ?? numbers.size;
+    numbers.set(key, number);
+    return number;
   });
 }
 

@@ -1,18 +1,25 @@
 import type { Costs } from "./cost.ts";
+import { Crossing } from "./crossing.ts";
 import { eliminationOrder, minimise, type Order, type PairCost } from "./eliminate.ts";
 import type { NetworkEdge, NetworkNode } from "./graph.ts";
 import { greedy, SCHEMES, totalCost } from "./greedy.ts";
+import { decompose, isChain } from "./series-parallel.ts";
+import { type BlockLimits, solveBlocks } from "./solve-blocks.ts";
 import { extendsPath, sweepPath } from "./sweep.ts";
 
 /** What a search may use; the defaults keep a plan of 200 layers on 256 devices under a second. */
 export interface SearchLimits {
   /** Entries that one path sweep may remember, in bytes. */
   readonly sweepBytes: number;
+  /** For the exact solution of a series-parallel network. */
+  readonly blocks: BlockLimits;
   /** Nodes × codes × levels up to which paths of a graph that is no chain are swept. */
   readonly sweepSteps: number;
   /** Entries of the largest table, and steps, of one joint elimination. */
   readonly tableEntries: number;
   readonly eliminationSteps: number;
+  /** The same for one elimination that ends the search, because nothing can be better. */
+  readonly exactSteps: number;
   /** The same for the choice among patterns. */
   readonly patternSteps: number;
   readonly rounds: number;
@@ -20,9 +27,11 @@ export interface SearchLimits {
 
 export const DEFAULT_LIMITS: SearchLimits = {
   sweepBytes: 40_000_000,
+  blocks: { steps: 200_000_000, numbers: 5_000_000 },
   sweepSteps: 4_000_000,
   tableEntries: 1_000_000,
   eliminationSteps: 300_000,
+  exactSteps: 100_000_000,
   patternSteps: 10_000_000,
   rounds: 4,
 };
@@ -30,32 +39,54 @@ export const DEFAULT_LIMITS: SearchLimits = {
 /** For one search that may take a second or two. */
 export const THOROUGH_LIMITS: SearchLimits = {
   ...DEFAULT_LIMITS,
+  blocks: { steps: 10_000_000_000, numbers: 5_000_000 },
   sweepSteps: 100_000_000,
   eliminationSteps: 20_000_000,
   patternSteps: 30_000_000,
 };
 
 /**
- * Types for every node and level, searched over all levels jointly. Exact for a chain of layers (one sweep), and
- * for any graph narrow enough to eliminate all levels at once. Otherwise it starts from the best of the greedy
- * schemes and of simple patterns, and improves by turns, several levels of all nodes at once and all levels of one path at once, each
- * step exact, until nothing improves: never worse than where it started.
+ * Types for every node and level, searched over all levels jointly. Exact for chains, for any graph narrow enough to
+ * eliminate all levels at once, and for series-parallel graphs (forks that join again, skips) as far as the limits
+ * reach. For everything else, and as a bound for the exact solution, plans that are never worse than the greedy schemes.
  */
 export function searchTypes(costs: Costs, limits: SearchLimits = DEFAULT_LIMITS): number[] {
   const { nodes, edges } = costs.network;
   if (costs.depth === 0 || nodes.length === 0) return nodes.map(() => 0);
+  const crossing = new Crossing(costs);
+  const kept = nodes.length * costs.codes * costs.depth;
+  const whole = kept <= limits.sweepBytes ? decompose(nodes.length, edges) : null;
+  const solve = (best: number) => whole && solveBlocks(costs, crossing, whole, best, limits.blocks);
+  const found = whole && isChain(whole) ? solve(Number.POSITIVE_INFINITY) : null;
+  if (found) return found;
+  const order = eliminationOrder(
+    nodes.length,
+    edges.map(({ from, to }) => ({ a: from, b: to })),
+    Math.floor(Math.log(limits.tableEntries) / Math.log(3)),
+  );
+  if (order.frozen.length === 0 && eliminates(costs, order, costs.depth, limits.exactSteps, limits)) {
+    return improveLevels(
+      costs,
+      nodes.map(() => 0),
+      0,
+      costs.depth,
+      order,
+    );
+  }
+  const codes = improved(costs, crossing, order, limits);
+  return solve(totalCost(costs, codes)) ?? codes;
+}
+
+/**
+ * Starts from the best of the greedy schemes and of simple patterns, and improves by turns, several levels of all
+ * nodes at once and all levels of one path at once, each step exact, until nothing improves.
+ */
+function improved(costs: Costs, crossing: Crossing, order: Order, limits: SearchLimits): number[] {
+  const { nodes, edges } = costs.network;
   const starts = Object.values(SCHEMES).map((allowed) => greedy(costs, allowed));
   const best = starts.reduce((a, b) => (totalCost(costs, b) < totalCost(costs, a) ? b : a));
-  const incident = incidentEdges(nodes.length, edges);
-  const paths = pathCover(costs, incident, limits);
-  if (paths.length === 1 && paths[0]?.length === nodes.length) {
-    return better(costs, best, sweepPath(costs, paths[0], best));
-  }
-  const ties = edges.map(({ from, to }) => ({ a: from, b: to }));
-  const { window, order } = widestWindow(costs, ties, limits);
-  if (window === costs.depth && order.frozen.length === 0) {
-    return better(costs, best, improveLevels(costs, best, 0, window, order));
-  }
+  const paths = pathCover(costs, incidentEdges(nodes.length, edges), limits);
+  const window = widestWindow(costs, order, limits);
   let codes = better(costs, best, choosePatterns(costs, starts, best, order, limits));
   let cost = totalCost(costs, codes);
   const swept = nodes.length * costs.codes * costs.depth <= limits.sweepSteps ? paths : [];
@@ -65,7 +96,7 @@ export function searchTypes(costs: Costs, limits: SearchLimits = DEFAULT_LIMITS)
       const start = Math.max(0, Math.min(first, costs.depth - window));
       codes = better(costs, codes, improveLevels(costs, codes, start, window, order));
     }
-    for (const path of swept) codes = better(costs, codes, sweepPath(costs, path, codes));
+    for (const path of swept) codes = better(costs, codes, sweepPath(costs, crossing, path, codes));
     cost = totalCost(costs, codes);
     if (!(cost < before * (1 - MEANINGFUL))) break;
   }
@@ -79,25 +110,30 @@ function better(costs: Costs, current: number[], candidate: number[]): number[] 
   return totalCost(costs, candidate) < totalCost(costs, current) ? candidate : current;
 }
 
-/** How many levels can be eliminated jointly within the limits, and in which order. */
-function widestWindow(
-  costs: Costs,
-  ties: readonly { a: number; b: number }[],
-  limits: SearchLimits,
-): { window: number; order: Order } {
-  const count = costs.network.nodes.length;
-  const narrow = Math.floor(Math.log(limits.tableEntries) / Math.log(3));
-  const order = eliminationOrder(count, ties, narrow);
+/** How many levels can be eliminated jointly within the limits. */
+function widestWindow(costs: Costs, order: Order, limits: SearchLimits): number {
   let window = 1;
-  for (let levels = 2; levels <= costs.depth; levels++) {
-    const domain = 3 ** levels;
-    const steps = domain ** (order.width + 1) * count;
-    const pairs = domain * domain * ties.length * costs.depth;
-    if (domain ** order.width > limits.tableEntries || steps > limits.eliminationSteps) break;
-    if (pairs > limits.eliminationSteps || domain > 60_000) break;
-    window = levels;
-  }
-  return { window, order };
+  while (window < costs.depth && eliminates(costs, order, window + 1, limits.eliminationSteps, limits))
+    window++;
+  return window;
+}
+
+/** Whether so many levels of all nodes can be eliminated jointly in so many steps. */
+function eliminates(
+  costs: Costs,
+  order: Order,
+  levels: number,
+  steps: number,
+  limits: SearchLimits,
+): boolean {
+  const { nodes, edges } = costs.network;
+  const domain = 3 ** levels;
+  return (
+    domain <= 60_000 &&
+    domain ** order.width <= limits.tableEntries &&
+    domain ** (order.width + 1) * nodes.length <= steps &&
+    domain * domain * edges.length * costs.depth <= steps
+  );
 }
 
 /** Best types of the levels [first, first + window) of all nodes at once, the other levels held. */

@@ -46,7 +46,7 @@ export const graphs = (layers: number) =>
           from: fc.integer({ min: 1, max: 3000 }),
           to: fc.integer({ min: 1, max: 3000 }),
           ways: fc.constantFrom(DENSE_WAYS, DENSE_WAYS, JOIN_WAYS, GROUPED_WAYS, RECURRENT_WAYS),
-          parents: fc.array(fc.nat(20), { maxLength: 2 }),
+          parents: fc.array(fc.nat(20), { maxLength: 4 }),
         }),
         { minLength: 1, maxLength: layers },
       ),
@@ -70,3 +70,45 @@ export const graphs = (layers: number) =>
       });
       return { name: "random", batch, nodes: built, edges, notes: [] };
     });
+
+/** Series-parallel graphs: nodes put into edges, or beside them. */
+export const seriesParallel = (layers: number) =>
+  fc
+    .record({
+      batch: fc.integer({ min: 1, max: 512 }),
+      widths: fc.array(fc.tuple(fc.integer({ min: 1, max: 3000 }), fc.integer({ min: 1, max: 3000 })), {
+        minLength: 2,
+        maxLength: layers,
+      }),
+      places: fc.array(fc.tuple(fc.nat(100), fc.boolean()), { minLength: layers, maxLength: layers }),
+    })
+    .map(({ batch, widths, places }): Network => {
+      let arcs: readonly (readonly [number, number])[] = [[0, 1]];
+      for (let v = 2; v < widths.length; v++) {
+        const [place, beside] = places[v - 2] as [number, boolean];
+        const at = place % arcs.length;
+        const [from, to] = arcs[at] as readonly [number, number];
+        arcs = [...arcs.filter((_, i) => beside || i !== at), [from, v], [v, to]];
+      }
+      // In the order of the data, as networks are.
+      const position = orderOf(widths.length, arcs);
+      const nodes = widths.map((_, v) => {
+        const old = position.indexOf(v);
+        const [from, to] = widths[old] as readonly [number, number];
+        return dense(`n${v}`, batch, from, to, !arcs.some(([, end]) => end === old));
+      });
+      const edges = arcs.map(([from, to]) => ({
+        from: position[from] as number,
+        to: position[to] as number,
+        elements: batch * (widths[to]?.[0] ?? 1),
+      }));
+      return { name: "series-parallel", batch, nodes, edges, notes: [] };
+    });
+
+/** Each node's place in a topological order. */
+function orderOf(count: number, arcs: readonly (readonly [number, number])[]): number[] {
+  const depth = (v: number): number =>
+    Math.max(0, ...arcs.filter(([, to]) => to === v).map(([from]) => 1 + depth(from)));
+  const ordered = Array.from({ length: count }, (_, v) => v).sort((a, b) => depth(a) - depth(b) || a - b);
+  return Array.from({ length: count }, (_, v) => ordered.indexOf(v));
+}
