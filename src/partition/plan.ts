@@ -6,7 +6,7 @@ import { describePlan } from "./describe.ts";
 import type { Network } from "./graph.ts";
 import { greedy, SCHEMES, type Scheme } from "./greedy.ts";
 import { checkMix, MixError, resolveMix } from "./mix.ts";
-import { searchTypes, THOROUGH_LIMITS } from "./search.ts";
+import { DEFAULT_LIMITS, searchTypes, THOROUGH_LIMITS } from "./search.ts";
 import type { SharePolicy } from "./shares.ts";
 import { type Counts, computeBound, rateOf, subsetsOf, takePart } from "./subsets.ts";
 
@@ -18,6 +18,9 @@ const SEARCHED_SUBSETS = 3;
 
 /** Shares by layer, and a part of the mix, are searched where its greedy plan costs less than this times the best so far. */
 const HOPEFUL = 1.3;
+
+/** The exact search gains a few percent on a rough one: more than this is not made up. */
+const NEAR = 1.05;
 
 /** Seconds for a full memory that the search tries, as multiples of the step, while a plan does not fit. */
 const MEMORY_PRICES = [0.1, 1, 10, 100];
@@ -76,7 +79,7 @@ function bestOver(question: Question, whole: Arenas, baselines: readonly Candida
   let best = [...counted, searched(question, whole.network)].reduce(preferred);
   if (whole.layer !== whole.network) {
     const start = candidateOf(question, whole.layer, greedy(whole.layer.goal, SCHEMES.accpar));
-    if (start.value < HOPEFUL * best.value) best = preferred(best, searched(question, whole.layer));
+    if (start.value < HOPEFUL * best.value) best = preferred(best, searched(question, whole.layer, best));
   }
   if (question.costModel === "accpar") return best;
   const { network, mode, objective } = question;
@@ -96,7 +99,9 @@ function bestOver(question: Question, whole: Arenas, baselines: readonly Candida
     .slice(0, SEARCHED_SUBSETS);
   for (const candidate of promising) {
     best = preferred(best, candidate);
-    if (candidate.value < HOPEFUL * best.value) best = preferred(best, searched(question, candidate.arena));
+    if (candidate.value < HOPEFUL * best.value) {
+      best = preferred(best, searched(question, candidate.arena, best));
+    }
   }
   return best;
 }
@@ -106,12 +111,14 @@ function quick(question: Question, counts: Counts): Candidate {
   return candidateOf(question, arena, greedy(arena.goal, SCHEMES.accpar));
 }
 
-/** The joint search; under a price for memory while the result does not fit. */
-function searched(question: Question, arena: Arena): Candidate {
+/** The joint search, thorough where it may become better than `other`; under a price for memory while the result does not fit. */
+function searched(question: Question, arena: Arena, other?: Candidate): Candidate {
   if (question.costModel === "accpar") {
     return candidateOf(question, arena, searchTypes(arena.goal, THOROUGH_LIMITS));
   }
-  let best = candidateOf(question, arena, searchTypes(arena.goal));
+  const rate = rateOf(arena.groups, question.objective) ?? Number.POSITIVE_INFINITY;
+  const hopeful = other && other.overflow === 0 ? (NEAR * other.value) / rate : Number.POSITIVE_INFINITY;
+  let best = candidateOf(question, arena, searchTypes(arena.goal, DEFAULT_LIMITS, hopeful));
   for (const price of MEMORY_PRICES) {
     if (best.overflow === 0) break;
     const priced = costsOf(question.network, arena.time.hierarchy, {

@@ -49,16 +49,23 @@ export const THOROUGH_LIMITS: SearchLimits = {
  * Types for every node and level, searched over all levels jointly. Exact for chains, for any graph narrow enough to
  * eliminate all levels at once, and for series-parallel graphs (forks that join again, skips) as far as the limits
  * reach. For everything else, and as a bound for the exact solution, plans that are never worse than the greedy schemes.
+ *
+ * @param hopeful cost above which a first rough plan is not worth a better one
  */
-export function searchTypes(costs: Costs, limits: SearchLimits = DEFAULT_LIMITS): number[] {
+export function searchTypes(
+  costs: Costs,
+  limits: SearchLimits = DEFAULT_LIMITS,
+  hopeful = Number.POSITIVE_INFINITY,
+): number[] {
   const { nodes, edges } = costs.network;
   if (costs.depth === 0 || nodes.length === 0) return nodes.map(() => 0);
   const crossing = new Crossing(costs);
   const kept = nodes.length * costs.codes * costs.depth;
   const whole = kept <= limits.sweepBytes ? decompose(nodes.length, edges) : null;
-  const solve = (best: number) => whole && solveBlocks(costs, crossing, whole, best, limits.blocks);
-  const found = whole && isChain(whole) ? solve(Number.POSITIVE_INFINITY) : null;
-  if (found) return found;
+  if (whole && isChain(whole)) {
+    const found = solveBlocks(costs, crossing, whole, Number.POSITIVE_INFINITY, limits.blocks);
+    if (typeof found !== "string") return found;
+  }
   const order = eliminationOrder(
     nodes.length,
     edges.map(({ from, to }) => ({ a: from, b: to })),
@@ -73,8 +80,15 @@ export function searchTypes(costs: Costs, limits: SearchLimits = DEFAULT_LIMITS)
       order,
     );
   }
-  const codes = improved(costs, crossing, order, limits);
-  return solve(totalCost(costs, codes)) ?? codes;
+  if (whole) {
+    const rough = improved(costs, crossing, order, { ...limits, ...ROUGH });
+    const cost = totalCost(costs, rough);
+    if (cost > hopeful) return rough;
+    const found = solveBlocks(costs, crossing, whole, cost, limits.blocks);
+    if (found === "nothing better") return rough;
+    if (found !== "too large") return found;
+  }
+  return improved(costs, crossing, order, limits);
 }
 
 /**
@@ -102,6 +116,9 @@ function improved(costs: Costs, crossing: Crossing, order: Order, limits: Search
   }
   return codes;
 }
+
+/** Enough of a bound for the exact solution. */
+const ROUGH = { patternSteps: 1_000_000, rounds: 1 };
 
 /** A round that gains less than this part of the cost is the last. */
 const MEANINGFUL = 1e-3;

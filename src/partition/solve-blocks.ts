@@ -16,7 +16,7 @@ export interface BlockLimits {
  * better than `best` is not tried. What is still to come is bounded from below by letting branches disagree about where they end.
  *
  * @param best cost of a plan that is known
- * @returns null where nothing is better than `best`, or where it would take more than the limits allow
+ * @returns the best codes; "nothing better" than `best`; or "too large", where it would take more than the limits allow
  */
 export function solveBlocks(
   costs: Costs,
@@ -24,12 +24,12 @@ export function solveBlocks(
   whole: Block,
   best: number,
   limits: BlockLimits,
-): number[] | null {
+): number[] | "nothing better" | "too large" {
   const solver = new BlockSolver(costs, crossing, best, limits);
   try {
-    return solver.solve(whole);
+    return solver.solve(whole) ?? "nothing better";
   } catch (error) {
-    if (error instanceof OutOfSteps) return null;
+    if (error instanceof OutOfSteps) return "too large";
     throw error;
   }
 }
@@ -56,6 +56,7 @@ class BlockSolver {
   readonly #numbers: number;
   /** Costs by the code at the end, by block and by the code at its start: equal blocks are solved once. */
   readonly #rows = new Map<string, Map<number, Float64Array>>();
+  readonly #bounds = new Map<string, Float64Array>();
   readonly #names = new Map<Block, string>();
   #room: number;
   readonly #best: number;
@@ -85,7 +86,7 @@ class BlockSolver {
     if (block.kind === "arc") return this.#backOver(block, end);
     if (block.kind === "parallel") {
       // Only one branch carries what comes after; whichever gives the most is still a lower bound.
-      const alone = block.branches.map((branch) => this.#lookAhead(branch, new Float64Array(end.length)));
+      const alone = block.branches.map((branch) => this.#alone(branch, end.length));
       const carrying = block.branches.map((branch) => this.#lookAhead(branch, end));
       return (alone[0] as Float64Array).map((_, code) => {
         const sum = alone.reduce((total, bound) => total + (bound[code] as number), 0);
@@ -105,6 +106,16 @@ class BlockSolver {
       at = at.map((sum, code) => sum + (work[code] as number));
     }
     return at;
+  }
+
+  /** The lower bound of a block with nothing behind it, which equal blocks share. */
+  #alone(block: Block, codes: number): Float64Array {
+    const name = this.#name(block);
+    const known = this.#bounds.get(name);
+    if (known) return known;
+    const bound = this.#lookAhead(block, new Float64Array(codes));
+    this.#bounds.set(name, bound);
+    return bound;
   }
 
   #backOver({ from, to, edges }: Block & { kind: "arc" }, end: Float64Array): Float64Array {
