@@ -1,9 +1,11 @@
+import { chooseFrom, possible } from "./choose-codes.ts";
 import type { Costs } from "./cost.ts";
 import { Crossing } from "./crossing.ts";
-import { eliminationOrder, minimise, type Order, type PairCost } from "./eliminate.ts";
+import { eliminationOrder, type Order } from "./eliminate.ts";
 import type { NetworkEdge, NetworkNode } from "./graph.ts";
 import { greedy, SCHEMES, totalCost } from "./greedy.ts";
-import { decompose, isChain } from "./series-parallel.ts";
+import { choosePatterns } from "./patterns.ts";
+import { type Block, decompose, isChain, nodesOf, stretchOf } from "./series-parallel.ts";
 import { type BlockLimits, solveBlocks } from "./solve-blocks.ts";
 import { extendsPath, sweepPath } from "./sweep.ts";
 
@@ -60,9 +62,9 @@ export function searchTypes(
   const { nodes, edges } = costs.network;
   if (costs.depth === 0 || nodes.length === 0) return nodes.map(() => 0);
   const crossing = new Crossing(costs);
-  const kept = nodes.length * costs.codes * costs.depth;
-  const whole = kept <= limits.sweepBytes ? decompose(nodes.length, edges) : null;
-  if (whole && isChain(whole)) {
+  const whole = decompose(nodes.length, edges);
+  const affordable = nodes.length <= longestSweep(costs, limits);
+  if (whole && affordable && isChain(whole)) {
     const found = solveBlocks(costs, crossing, whole, Number.POSITIVE_INFINITY, limits.blocks);
     if (typeof found !== "string") return found;
   }
@@ -80,28 +82,61 @@ export function searchTypes(
       order,
     );
   }
-  if (whole) {
-    const rough = improved(costs, crossing, order, { ...limits, ...ROUGH });
+  if (whole && affordable) {
+    const rough = improved(costs, crossing, order, [], { ...limits, ...ROUGH });
     const cost = totalCost(costs, rough);
     if (cost > hopeful) return rough;
     const found = solveBlocks(costs, crossing, whole, cost, limits.blocks);
     if (found === "nothing better") return rough;
     if (found !== "too large") return found;
   }
-  return improved(costs, crossing, order, limits);
+  const offered = whole ? codesOfStretches(costs, crossing, whole, limits) : [];
+  return improved(costs, crossing, order, offered, limits);
+}
+
+/** Nodes that one exact sweep can remember. */
+function longestSweep(costs: Costs, limits: SearchLimits): number {
+  return Math.floor(limits.sweepBytes / (costs.codes * costs.depth));
+}
+
+/** Parts of a large network that are solved exactly, so that the rest can be offered what they chose. */
+const STRETCHES = 4;
+
+/** The codes that exact solutions of a few stretches of a long series use. */
+function codesOfStretches(costs: Costs, crossing: Crossing, whole: Block, limits: SearchLimits): number[] {
+  if (whole.kind !== "series") return [];
+  const { steps } = limits.blocks;
+  const affordable = Math.floor(steps / (3 * costs.depth * costs.codes) / STRETCHES);
+  const length = Math.min(longestSweep(costs, limits), affordable, whole.nodes.length);
+  if (length < 2) return [];
+  const found = new Set<number>();
+  for (let i = 0; i < STRETCHES; i++) {
+    const first = Math.floor(((whole.nodes.length - length) * i) / (STRETCHES - 1));
+    const part = stretchOf(whole, first, length);
+    const share = { ...limits.blocks, steps: steps / STRETCHES };
+    const solved = solveBlocks(costs, crossing, part, Number.POSITIVE_INFINITY, share);
+    if (typeof solved !== "string") for (const v of nodesOf(part)) found.add(solved[v] as number);
+  }
+  return [...found];
 }
 
 /**
- * Starts from the best of the greedy schemes and of simple patterns, and improves by turns, several levels of all
- * nodes at once and all levels of one path at once, each step exact, until nothing improves.
+ * Starts from the best of the greedy schemes, of simple patterns and of offered codes, and improves by turns, several
+ * levels of all nodes at once and all levels of one path at once, each step exact, until nothing improves.
  */
-function improved(costs: Costs, crossing: Crossing, order: Order, limits: SearchLimits): number[] {
+function improved(
+  costs: Costs,
+  crossing: Crossing,
+  order: Order,
+  offered: readonly number[],
+  limits: SearchLimits,
+): number[] {
   const { nodes, edges } = costs.network;
   const starts = Object.values(SCHEMES).map((allowed) => greedy(costs, allowed));
   const best = starts.reduce((a, b) => (totalCost(costs, b) < totalCost(costs, a) ? b : a));
   const paths = pathCover(costs, incidentEdges(nodes.length, edges), limits);
   const window = widestWindow(costs, order, limits);
-  let codes = better(costs, best, choosePatterns(costs, starts, best, order, limits));
+  let codes = better(costs, best, choosePatterns(costs, [...starts, best], offered, order, limits));
   let cost = totalCost(costs, codes);
   const swept = nodes.length * costs.codes * costs.depth <= limits.sweepSteps ? paths : [];
   for (let round = 0; round < limits.rounds; round++) {
@@ -176,83 +211,10 @@ function improveLevels(
   return chooseFrom(costs, domains, order);
 }
 
-/**
- * Best plan in which every node has one type at the outer levels and one at the inner levels, or what one of the
- * starts gives it: few codes a node, so that all levels of all nodes are chosen at once.
- */
-function choosePatterns(
-  costs: Costs,
-  starts: readonly (readonly number[])[],
-  best: readonly number[],
-  order: Order,
-  limits: SearchLimits,
-): number[] {
-  const { nodes, edges } = costs.network;
-  const frozen = new Set(order.frozen);
-  const most = Math.floor(
-    Math.min(
-      (limits.patternSteps / nodes.length) ** (1 / (order.width + 1)),
-      limits.tableEntries ** (1 / Math.max(1, order.width)),
-      Math.sqrt(limits.patternSteps / (4 * Math.max(1, edges.length) * costs.depth)),
-    ),
-  );
-  const patterns = patternsOf(costs.depth, most - starts.length);
-  const domains = nodes.map((node, v) => {
-    if (frozen.has(v)) return [best[v] as number];
-    const own = [...starts.map((codes) => codes[v] as number), ...patterns];
-    return [...new Set(own)].filter((code) => possible(node, code, costs.depth));
-  });
-  return chooseFrom(costs, domains, order);
-}
-
-/** Codes with at most one change of type on the way down; fewer places for the change where that is too many. */
-function patternsOf(depth: number, most: number): number[] {
-  for (let step = 1; ; step++) {
-    const found = new Set<number>();
-    for (let outer = 0; outer < 3; outer++) {
-      for (let inner = 0; inner < 3; inner++) {
-        for (let change = step; change <= depth; change += step) {
-          let code = 0;
-          for (let level = 0; level < depth; level++) code = code * 3 + (level < change ? outer : inner);
-          found.add(code);
-        }
-      }
-    }
-    if (found.size <= most || step > depth) return [...found].slice(0, Math.max(0, most));
-  }
-}
-
-/** The best plan that gives each node one of its codes. */
-function chooseFrom(costs: Costs, domains: readonly (readonly number[])[], order: Order): number[] {
-  const { edges } = costs.network;
-  const unary = domains.map((domain, v) => Float64Array.from(domain, (code) => costs.unary(v, code)));
-  const pairs = edges.map(({ from, to }, e): PairCost => {
-    const [a, b] = [domains[from] as readonly number[], domains[to] as readonly number[]];
-    const table = new Float64Array(a.length * b.length);
-    for (let i = 0; i < a.length; i++) {
-      for (let j = 0; j < b.length; j++) {
-        table[i * b.length + j] = costs.edge(e, a[i] as number, b[j] as number);
-      }
-    }
-    return { a: from, b: to, table };
-  });
-  const values = minimise(unary, pairs, [...order.sequence, ...order.frozen]);
-  return values.map((value, v) => (domains[v] as readonly number[])[value] as number);
-}
-
-function possible(node: NetworkNode, digits: number, window: number): boolean {
-  let rest = digits;
-  for (let i = 0; i < window; i++) {
-    if (node.ways[(rest % 3) as 0 | 1 | 2] === null) return false;
-    rest = Math.floor(rest / 3);
-  }
-  return true;
-}
-
 /** Paths that can be swept, such that every node lies on one; none where a sweep would be too large. */
 function pathCover(costs: Costs, incident: readonly (readonly number[])[], limits: SearchLimits): number[][] {
   const { nodes, edges } = costs.network;
-  const longest = Math.floor(limits.sweepBytes / (costs.codes * costs.depth));
+  const longest = longestSweep(costs, limits);
   if (longest < 2 || nodes.length * costs.codes * costs.depth > limits.sweepBytes * 1.5) return [];
   const covered = new Set<number>();
   const paths: number[][] = [];

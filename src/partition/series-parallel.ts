@@ -53,6 +53,30 @@ export function isChain(block: Block): boolean {
   return block.kind === "arc" || (block.kind === "series" && block.blocks.every(isChain));
 }
 
+/** So many nodes of a series from the one at index `first` on, with what lies between them, as a graph of their own. */
+export function stretchOf(series: Block & { readonly kind: "series" }, first: number, length: number): Block {
+  const nodes = series.nodes.slice(first, first + length);
+  const [start, end] = [nodes[0] as number, nodes.at(-1) as number];
+  return {
+    kind: "series",
+    from: SOURCE,
+    to: SINK,
+    nodes,
+    blocks: [
+      { kind: "arc", from: SOURCE, to: start, edges: [] },
+      ...series.blocks.slice(first + 1, first + length),
+      { kind: "arc", from: end, to: SINK, edges: [] },
+    ],
+  };
+}
+
+/** Every node of a block but its ends. */
+export function nodesOf(block: Block): number[] {
+  if (block.kind === "arc") return [];
+  if (block.kind === "parallel") return block.branches.flatMap(nodesOf);
+  return [...block.nodes, ...block.blocks.flatMap(nodesOf)];
+}
+
 class Reduction {
   /** Blocks by where they start, then by where they end: parallel ones are merged at once. */
   readonly #out = new Map<number, Map<number, Block>>();
