@@ -2,7 +2,7 @@ import { chooseFrom, possible } from "./choose-codes.ts";
 import type { Costs } from "./cost.ts";
 import { Crossing } from "./crossing.ts";
 import { eliminationOrder, type Order } from "./eliminate.ts";
-import type { NetworkEdge, NetworkNode } from "./graph.ts";
+import type { NetworkEdge } from "./graph.ts";
 import { greedy, SCHEMES, totalCost } from "./greedy.ts";
 import { choosePatterns } from "./patterns.ts";
 import { type Block, decompose, isChain, nodesOf, stretchOf } from "./series-parallel.ts";
