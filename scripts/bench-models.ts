@@ -6,7 +6,7 @@ import { markdownTable, writeSection } from "./benchmarks-file.ts";
  * Every real model under a few recipes, through the whole pipeline, each run in a process of its own. Calibrated on
  * natural inputs, measured on others: fidelity, and accuracy over the 10,000 test digits where there are labels.
  * Writes its table into BENCHMARKS.md. `npm run bench:models -- lenet-5 gru-mnist` measures only those and prints;
- * `-- --kept` writes the table of what was last measured. It takes hours, so that every row is kept as soon as it is
+ * `-- --kept` writes the table of what was last measured, `-- --times` takes the times of what is at hand again. It takes hours, so that every row is kept as soon as it is
  * measured: a run that was interrupted goes on where it stopped.
  */
 const CASES: readonly Case[] = [
@@ -31,8 +31,12 @@ const CASES: readonly Case[] = [
   { label: "default, no samples", recipe: {}, samples: "data-free" },
 ];
 
-const chosen = process.argv.slice(2).filter((name) => name !== "--kept");
-const onlyKept = process.argv.includes("--kept");
+const chosen = process.argv.slice(2).filter((name) => !name.startsWith("--"));
+const how = process.argv.includes("--kept")
+  ? "kept"
+  : process.argv.includes("--times")
+    ? "timed"
+    : "measured";
 const models = realModels.filter(
   ({ name, missing }) => !missing && (chosen.length === 0 || chosen.includes(name)),
 );
@@ -40,7 +44,7 @@ const rows = await Rows.open();
 const found = new Map(models.map(({ name }) => [name, new Map<string, MeasuredRow>()]));
 for (const wanted of CASES) {
   for (const { name } of models) {
-    const row = await (onlyKept ? rows.kept(name, wanted) : rows.measured(name, wanted));
+    const row = await rows[how](name, wanted);
     if (row === null) continue;
     found.get(name)?.set(wanted.label, row);
     console.error([name, wanted.label, ...cells(row)].join(" | "));

@@ -1,9 +1,10 @@
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { access, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { build } from "esbuild";
+import type { Times } from "./latency.ts";
 import type { Row } from "./one.ts";
 
 /** A recipe under the name that the table gives it. */
@@ -24,6 +25,7 @@ export interface MeasuredRow extends Row {
 
 const ROOT = join(import.meta.dirname, "../..");
 const ONE = join(import.meta.dirname, "one.ts");
+const LATENCY = join(import.meta.dirname, "latency.ts");
 const HOUR = 3_600_000;
 const run = promisify(execFile);
 
@@ -66,8 +68,22 @@ export class Rows {
       samples,
       ...(JSON.parse(stdout) as Row),
     };
-    const rows = { ...(await read(model)), [label]: row };
-    await writeFile(fileOf(model), `${JSON.stringify(rows, null, 2)}\n`);
+    await keep(model, label, row);
+    return row;
+  }
+
+  /** A kept row with its times taken again; null where row or artifact is missing. */
+  async timed(model: string, wanted: Case): Promise<MeasuredRow | null> {
+    const before = await this.kept(model, wanted);
+    const artifact = this.artifact(model, wanted);
+    const there = await access(artifact).then(
+      () => true,
+      () => false,
+    );
+    if (before === null || !there) return null;
+    const { stdout } = await run(process.execPath, [LATENCY, model, artifact], { timeout: HOUR });
+    const row = { ...before, ...(JSON.parse(stdout) as Times) };
+    await keep(model, wanted.label, row);
     return row;
   }
 
@@ -95,6 +111,10 @@ const fileOf = (model: string) => folder(`benchmarks/models/${model}.json`);
 async function read(model: string): Promise<Record<string, MeasuredRow>> {
   const text = await readFile(fileOf(model), "utf8").catch(() => "{}");
   return JSON.parse(text) as Record<string, MeasuredRow>;
+}
+
+async function keep(model: string, label: string, row: MeasuredRow): Promise<void> {
+  await writeFile(fileOf(model), `${JSON.stringify({ ...(await read(model)), [label]: row }, null, 2)}\n`);
 }
 
 /** Of every file of ours that measuring imports, and of the kernels. No mix is declared, so that planning does not count. */
