@@ -7,11 +7,30 @@ const positive = z.number().positive().finite();
 export const Precision = z.enum(["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "int4"]);
 export type Precision = z.infer<typeof Precision>;
 
+export const Topology = z.enum(["switch", "ring"]);
+export type Topology = z.infer<typeof Topology>;
+
 export const Link = z.strictObject({
   bandwidth: positive.describe("Bytes per second and direction, per device."),
   latency: z.number().nonnegative().finite().optional().describe("Seconds per message."),
+  topology: Topology.optional().describe(
+    "How equal devices are joined: through a switch, each at its full bandwidth (where nothing is said), or in a ring, each to two neighbours.",
+  ),
+  joules_per_byte: z
+    .number()
+    .nonnegative()
+    .finite()
+    .optional()
+    .describe("Energy of a byte that passes the link; nothing where it is not said."),
 });
 export type Link = z.infer<typeof Link>;
+
+export const Uplink = z.strictObject({
+  bandwidth: positive.describe("Bytes per second and direction, of all devices of the entry together."),
+  latency: Link.shape.latency,
+  joules_per_byte: Link.shape.joules_per_byte,
+});
+export type Uplink = z.infer<typeof Uplink>;
 
 export const Accelerator = z
   .strictObject({
@@ -37,7 +56,12 @@ export const MixEntry = z.strictObject({
     .union([z.string().min(1).max(64), Accelerator])
     .describe("A catalogue name, or the figures themselves."),
   count: z.int().min(1).max(4096),
-  link: Link.optional(),
+  link: Link.optional().describe(
+    "Between the devices of the entry; the accelerator's own where nothing is said.",
+  ),
+  uplink: Uplink.optional().describe(
+    "What leads from these devices to those of the other entries, such as the network card of a host; their own links together where nothing is said.",
+  ),
 });
 
 export const Mix = z

@@ -26,8 +26,10 @@ export interface Arena {
   readonly shares: SharePolicy;
   /** Seconds. */
   readonly time: Costs;
-  /** What the cost model minimises: seconds, or AccPar's elements. */
+  /** What the search minimises: seconds, AccPar's elements, or for energy seconds with what links take. */
   readonly goal: Costs;
+  /** Joules that links take. */
+  readonly links: Costs;
 }
 
 /** A finished assignment and what it costs. */
@@ -49,11 +51,42 @@ export function arenaOf(question: Question, counts: Counts, shares: SharePolicy)
   const hierarchy = hierarchyOf(groups);
   const { mode, network } = question;
   const accpar = question.costModel === "accpar";
-  const time = costsOf(network, hierarchy, { mode, shares, measure: "time", countsInputError: accpar });
+  const common = { mode, shares, countsInputError: accpar } as const;
+  const time = costsOf(network, hierarchy, { ...common, measure: "time" });
+  const links = costsOf(network, hierarchy, { ...common, measure: "joules" });
+  const linkPrice = linkPriceOf(question, groups);
   const goal = accpar
-    ? costsOf(network, hierarchy, { mode, shares, measure: "elements", countsInputError: true })
-    : time;
-  return { groups, origin, shares, time, goal };
+    ? costsOf(network, hierarchy, { ...common, measure: "elements" })
+    : linkPrice > 0
+      ? costsOf(network, hierarchy, { ...common, measure: "time", linkPrice })
+      : time;
+  return { groups, origin, shares, time, goal, links };
+}
+
+/** Seconds that a joule of the links is worth: what the devices could run for it. 0 where energy is not the objective. */
+export function linkPriceOf({ objective }: Question, groups: readonly DeviceGroup[]): number {
+  if (objective !== "energy") return 0;
+  const takesEnergy = groups.some(
+    ({ link, uplink }) => link.joules_per_byte > 0 || (uplink?.joules_per_byte ?? 0) > 0,
+  );
+  const watts = rateOf(groups, "energy");
+  return takesEnergy && watts !== null && watts > 0 ? 1 / watts : 0;
+}
+
+/** Joules of a step: the watts of every device that takes part for the whole of it, and what the links take; null without watts. */
+export function energyOf(
+  { groups, links }: Arena,
+  codes: readonly number[],
+  stepTime: number,
+): number | null {
+  const watts = rateOf(groups, "energy");
+  return watts === null ? null : watts * stepTime + totalCost(links, codes);
+}
+
+/** Dollars of a step: the price of every device that takes part, for the whole of it. */
+export function priceOf({ groups }: Arena, stepTime: number): number | null {
+  const rate = rateOf(groups, "cost");
+  return rate === null ? null : rate * stepTime;
 }
 
 export function candidateOf(question: Question, arena: Arena, codes: readonly number[]): Candidate {
@@ -64,16 +97,22 @@ export function candidateOf(question: Question, arena: Arena, codes: readonly nu
   const fullest = Math.max(
     ...classes.map((device, c) => (memory[c] as number) / memoryLimit(device, hierarchy)),
   );
-  const rate = rateOf(arena.groups, question.objective) ?? Number.POSITIVE_INFINITY;
   return {
     arena,
     codes,
     stepTime,
-    value: question.costModel === "accpar" ? totalCost(arena.goal, codes) : stepTime * rate,
+    value: spentBy(question, arena, codes, stepTime),
     memory,
     fits: fullest <= 1,
     overflow: fullest > 1 && question.costModel !== "accpar" ? fullest : 0,
   };
+}
+
+function spentBy(question: Question, arena: Arena, codes: readonly number[], stepTime: number): number {
+  if (question.costModel === "accpar") return totalCost(arena.goal, codes);
+  if (question.objective === "time") return stepTime;
+  const spent = question.objective === "energy" ? energyOf(arena, codes, stepTime) : priceOf(arena, stepTime);
+  return spent ?? Number.POSITIVE_INFINITY;
 }
 
 /** The better of two: what fits before what does not, then lower value, shorter step, fewer devices. */

@@ -16,6 +16,7 @@ import type { Cut, DeviceClass, Hierarchy } from "./tree.ts";
  *   edge, bytes / bandwidth + latency.
  * - `elements`: AccPar's public counting, what one side of each cut receives; level h counts once per cut, so 2^h times.
  * - `bytes`: what all devices receive, both sides of each cut.
+ * - `joules`: what moving those bytes over the links takes.
  *
  * A tensor at level h is as large as the cuts above have left it: F_l, W_l and F_{l+1} shrink by the types that
  * split them, and a tensor between two layers shrinks with the consumer's types (it is that layer's input).
@@ -41,7 +42,7 @@ export interface Costs {
   parts(node: number, code: number): Float64Array;
 }
 
-export type Measure = "time" | "elements" | "bytes";
+export type Measure = "time" | "elements" | "bytes" | "joules";
 
 export interface CostOptions {
   readonly mode: Mode;
@@ -54,6 +55,8 @@ export interface CostOptions {
    * plans that do not fit. 0 for real costs.
    */
   readonly memoryPrice?: number;
+  /** Seconds charged for a joule that a link takes, so that a search for the least energy counts it. 0 for real time. */
+  readonly linkPrice?: number;
 }
 
 /** Numbers that tables of whole nodes may take before they are computed anew each time: 32 MB. */
@@ -63,6 +66,8 @@ const TABLE_ROOM = 4_000_000;
 interface Exchange {
   readonly splits: number;
   readonly costs: Float64Array;
+  /** What every cut adds where of `costs` only the slowest counts. */
+  readonly charges: Float64Array | null;
 }
 
 export function costsOf(network: Network, hierarchy: Hierarchy, options: CostOptions): Costs {
@@ -89,19 +94,36 @@ export function costsOf(network: Network, hierarchy: Hierarchy, options: CostOpt
   const multiplicities = new Float64Array(cuts.length);
   for (const { cut, multiplicity } of levels.flat()) if (cut) multiplicities[cut.id] = multiplicity;
 
+  const linkPrice = measure === "time" ? (options.linkPrice ?? 0) : 0;
+
   /** What an exchange costs in which the sides of a cut receive a and b elements at full size. */
   function priced(cut: Cut, a: number, b: number, elementBytes: number): number {
-    if (measure === "time") return (Math.max(a, b) * elementBytes) / cut.bandwidth;
+    if (measure === "time") return (Math.max(a, b) * elementBytes) / cut.wires.bandwidth;
     const both = (multiplicities[cut.id] as number) * (a + b);
-    return measure === "elements" ? both / 2 : both * elementBytes;
+    if (measure === "elements") return both / 2;
+    return both * elementBytes * (measure === "joules" ? cut.wires.joulesPerByte : 1);
+  }
+
+  /** @param sides elements that the sides of a cut receive at full size */
+  function exchange(
+    splits: number,
+    elementBytes: number,
+    sides: (cut: Cut) => readonly [number, number],
+  ): Exchange {
+    const costs = Float64Array.from(cuts, (cut) => priced(cut, ...sides(cut), elementBytes));
+    if (linkPrice === 0) return { splits, costs, charges: null };
+    const charges = Float64Array.from(cuts, (cut) => {
+      const [a, b] = sides(cut);
+      const bytes = (multiplicities[cut.id] as number) * (a + b) * elementBytes;
+      return linkPrice * cut.wires.joulesPerByte * bytes;
+    });
+    return { splits, costs, charges };
   }
 
   const sumsOf = bySignature(nodes, signatures, (node, v): readonly (readonly Exchange[] | null)[] => {
     const { splits } = facts[v] as Facts;
-    const sum = (size: number, elementBytes: number, mask: number): Exchange => ({
-      splits: mask,
-      costs: Float64Array.from(cuts, (cut) => priced(cut, size, size, elementBytes)),
-    });
+    const sum = (size: number, elementBytes: number, mask: number): Exchange =>
+      exchange(mask, elementBytes, () => [size, size]);
     return node.ways.map((way) => {
       if (way === null) return null;
       const sums: Exchange[] = [];
@@ -115,9 +137,9 @@ export function costsOf(network: Network, hierarchy: Hierarchy, options: CostOpt
     });
   });
 
-  /** Per edge and pair of types: F forwards and E backwards; null where a type is not possible. */
   const nodeKinds = kindsOf(signatures);
   const edgeKeys = edges.map(({ from, to, elements }) => `${nodeKinds[from]}>${nodeKinds[to]}*${elements}`);
+  /** Per edge and pair of types: F forwards and E backwards; null where a type is not possible. */
   const changesOf = byKey(edgeKeys, (e): readonly (readonly Exchange[] | null)[] => {
     const { from, to, elements } = edges[e] as NetworkEdge;
     const [producer, consumer] = [nodes[from] as NetworkNode, nodes[to] as NetworkNode];
@@ -125,36 +147,37 @@ export function costsOf(network: Network, hierarchy: Hierarchy, options: CostOpt
     return PAIRS.map(([s, t]) => {
       const [out, into] = [producer.ways[s], consumer.ways[t]];
       if (out === null || into === null) return null;
-      const forward = new Float64Array(cuts.length);
-      const backward = new Float64Array(cuts.length);
-      for (const cut of cuts) {
-        const held = shareOf(shares[from] as Shares, cut, s);
-        const needed = shareOf(shares[to] as Shares, cut, t);
-        const f = received(out.output, into.input, held, needed);
-        forward[cut.id] = priced(cut, f[0] * elements, f[1] * elements, consumer.elementBytes);
-        const g = received(into.input, out.output, needed, held);
-        backward[cut.id] = priced(cut, g[0] * elements, g[1] * elements, consumer.elementBytes);
-      }
-      return [forward, ...(training ? [backward] : [])]
-        .filter((costs) => costs.some((cost) => cost > 0))
-        .map((costs) => ({ splits, costs }));
+      const held = (cut: Cut) => shareOf(shares[from] as Shares, cut, s);
+      const needed = (cut: Cut) => shareOf(shares[to] as Shares, cut, t);
+      const moved = (parts: (cut: Cut) => readonly [number, number]): Exchange =>
+        exchange(splits, consumer.elementBytes, (cut) => {
+          const [a, b] = parts(cut);
+          return [a * elements, b * elements];
+        });
+      const forward = moved((cut) => received(out.output, into.input, held(cut), needed(cut)));
+      if (!training) return [forward].filter(isSome);
+      const backward = moved((cut) => received(into.input, out.output, needed(cut), held(cut)));
+      return [forward, backward].filter(isSome);
     });
   });
 
   /** One exchange over the cuts of a level: as long as the slowest of them, or their sum. */
-  function across({ splits, costs }: Exchange, own: Shares, level: number, prefix: number): number {
+  function across({ splits, costs, charges }: Exchange, own: Shares, level: number, prefix: number): number {
     const table = scales.at(own, splits, level, prefix);
     const at = scales.offset;
     const classes = levels[level] as readonly DeviceClass[];
     let total = 0;
+    let charged = 0;
     for (let c = 0; c < classes.length; c++) {
       const cut = (classes[c] as DeviceClass).cut;
       if (!cut) continue;
-      const cost = (costs[cut.id] as number) * (table[at + c] as number);
+      const part = table[at + c] as number;
+      const cost = (costs[cut.id] as number) * part;
       if (measure !== "time") total += cost;
-      else if (cost > 0) total = Math.max(total, cost + cut.latency);
+      else if (cost > 0) total = Math.max(total, cost + cut.wires.latency);
+      if (charges) charged += (charges[cut.id] as number) * part;
     }
-    return total;
+    return total + charged;
   }
 
   function sums(v: number, level: number, prefix: number, type: TypeIndex): number {
@@ -276,6 +299,11 @@ export function costsOf(network: Network, hierarchy: Hierarchy, options: CostOpt
     parts: (v, code) => partsOf(v, code).slice(),
   };
   return costs;
+}
+
+/** Whether anything is moved. */
+function isSome({ costs }: Exchange): boolean {
+  return costs.some((cost) => cost > 0);
 }
 
 const PAIRS: readonly (readonly [TypeIndex, TypeIndex])[] = ([0, 1, 2] as const).flatMap((s) =>

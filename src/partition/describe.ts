@@ -1,12 +1,11 @@
 import type { Mix } from "../../schemas/mix.ts";
 import type { PartitionType, Plan } from "../../schemas/plan.ts";
-import type { Candidate, Question } from "./candidate.ts";
+import { type Candidate, energyOf, priceOf, type Question } from "./candidate.ts";
 import { type Costs, costsOf } from "./cost.ts";
 import { deviceTime, factsOf, scale } from "./facts.ts";
 import { totalCost } from "./greedy.ts";
 import { TYPE_NAMES } from "./layout.ts";
 import type { Baselines } from "./plan.ts";
-import { rateOf } from "./subsets.ts";
 import { type DeviceClass, peakFlops } from "./tree.ts";
 
 /** Shares that a plan lists device by device; beyond that, runs of equal devices. */
@@ -26,8 +25,8 @@ export function describePlan(question: Question, chosen: Candidate, baselines: B
     cost_model: costModel,
     mix,
     step_time_s: chosen.stepTime,
-    energy_j: spent(chosen, "energy"),
-    price_usd: spent(chosen, "cost"),
+    energy_j: energyOf(chosen.arena, chosen.codes, chosen.stepTime),
+    price_usd: priceOf(chosen.arena, chosen.stepTime),
     communication_bytes: totalCost(bytes, chosen.codes),
     ...(elements === undefined ? {} : { communication_elements: elements }),
     devices: devices.map(({ name, accelerator, memory, limit, busy }) => ({
@@ -54,8 +53,8 @@ function baselineOf(question: Question, candidate: Candidate): Plan["baselines"]
       : {};
   return {
     step_time_s: candidate.stepTime,
-    energy_j: spent(candidate, "energy"),
-    price_usd: spent(candidate, "cost"),
+    energy_j: energyOf(candidate.arena, candidate.codes, candidate.stepTime),
+    price_usd: priceOf(candidate.arena, candidate.stepTime),
     communication_bytes: totalCost(measured(question, candidate, "bytes"), candidate.codes),
     ...elements,
     fits: candidate.fits,
@@ -69,12 +68,6 @@ function measured(question: Question, { arena }: Candidate, measure: "bytes" | "
     measure,
     countsInputError: question.costModel === "accpar",
   });
-}
-
-/** Joules or dollars of a step: every device that takes part counts for the whole of it. */
-function spent({ arena, stepTime }: Candidate, objective: "energy" | "cost"): number | null {
-  const rate = rateOf(arena.groups, objective);
-  return rate === null ? null : rate * stepTime;
 }
 
 interface Device {

@@ -1,5 +1,5 @@
 import { ACCELERATORS } from "../../schemas/accelerators.ts";
-import { Accelerator, type Link, Mix } from "../../schemas/mix.ts";
+import { Accelerator, type Link, Mix, type Topology, type Uplink } from "../../schemas/mix.ts";
 
 /** Why a mix cannot be planned for; one code a cause. */
 export type MixErrorCode =
@@ -32,7 +32,10 @@ export class MixError extends Error {
 export interface DeviceGroup {
   readonly accelerator: Accelerator;
   readonly count: number;
-  readonly link: Required<Link>;
+  /** A part of a ring's devices is a line. */
+  readonly link: Required<Omit<Link, "topology">> & { readonly topology: Topology | "line" };
+  /** To the other groups; null where the devices' own links lead there. */
+  readonly uplink: Required<Uplink> | null;
   /** Figures of the link that nobody declared. */
   readonly assumed: { readonly bandwidth: boolean; readonly latency: boolean };
 }
@@ -170,7 +173,19 @@ export function resolveMix(mix: Mix): DeviceGroup[] {
     return {
       accelerator,
       count: entry.count,
-      link: { bandwidth: link?.bandwidth ?? DEFAULT_BANDWIDTH, latency: link?.latency ?? DEFAULT_LATENCY },
+      link: {
+        bandwidth: link?.bandwidth ?? DEFAULT_BANDWIDTH,
+        latency: link?.latency ?? DEFAULT_LATENCY,
+        topology: link?.topology ?? "switch",
+        joules_per_byte: link?.joules_per_byte ?? 0,
+      },
+      uplink: entry.uplink
+        ? {
+            bandwidth: entry.uplink.bandwidth,
+            latency: entry.uplink.latency ?? DEFAULT_LATENCY,
+            joules_per_byte: entry.uplink.joules_per_byte ?? 0,
+          }
+        : null,
       assumed: { bandwidth: link === undefined, latency: link?.latency === undefined },
     };
   });

@@ -1,6 +1,14 @@
 import type { Mix } from "../../schemas/mix.ts";
 import type { Objective, Plan, PlanOptions } from "../../schemas/plan.ts";
-import { type Arena, arenaOf, type Candidate, candidateOf, preferred, type Question } from "./candidate.ts";
+import {
+  type Arena,
+  arenaOf,
+  type Candidate,
+  candidateOf,
+  linkPriceOf,
+  preferred,
+  type Question,
+} from "./candidate.ts";
 import { costsOf } from "./cost.ts";
 import { describePlan } from "./describe.ts";
 import type { Network } from "./graph.ts";
@@ -127,6 +135,7 @@ function searched(question: Question, arena: Arena, other?: Candidate): Candidat
       measure: "time",
       countsInputError: false,
       memoryPrice: price * best.stepTime,
+      linkPrice: linkPriceOf(question, arena.groups),
     });
     best = preferred(best, candidateOf(question, arena, searchTypes(priced)));
   }

@@ -43,10 +43,13 @@ export function takePart(
   counts: Counts,
 ): { readonly groups: DeviceGroup[]; readonly origin: number[] } {
   const origin = groups.map((_, g) => g).filter((g) => (counts[g] as number) > 0);
-  return {
-    groups: origin.map((g) => ({ ...(groups[g] as DeviceGroup), count: counts[g] as number })),
-    origin,
-  };
+  return { groups: origin.map((g) => someOf(groups[g] as DeviceGroup, counts[g] as number)), origin };
+}
+
+function someOf(group: DeviceGroup, count: number): DeviceGroup {
+  const { link } = group;
+  const open = link.topology === "ring" && count < group.count;
+  return { ...group, count, link: open ? { ...link, topology: "line" } : link };
 }
 
 /** What a second of these devices counts for: itself, its watts, or its price. null where a figure is missing. */

@@ -1,6 +1,7 @@
 import type { Precision } from "../../schemas/mix.ts";
 import type { NetworkNode } from "./graph.ts";
 import type { DeviceGroup } from "./mix.ts";
+import { type Wires, wiresBetween, wiresWithin } from "./wires.ts";
 
 /**
  * The hierarchy of cuts: the array is split in two, and the halves again, until each part is one device. Unlike
@@ -41,10 +42,7 @@ export interface Cut {
   readonly countShare: number;
   /** True where both sides have the same kind of device, so that shares follow the counts. */
   readonly alike: boolean;
-  /** Bytes per second and direction between the sides: the narrower of both sides' links taken together. */
-  readonly bandwidth: number;
-  /** Seconds a message: the slower of both sides' links. */
-  readonly latency: number;
+  readonly wires: Wires;
 }
 
 /** Builds the hierarchy; deterministic in the order of the groups. */
@@ -103,7 +101,10 @@ const FALLBACKS: Readonly<Record<NetworkNode["precision"], readonly Precision[]>
 /** Slow links last, so that cuts between unlike groups fall on the slow links. */
 function orderGroups(groups: readonly DeviceGroup[]): GroupCount[] {
   const speed = (index: number) => peakFlops(groups[index] as DeviceGroup, "fp32");
-  const width = (index: number) => (groups[index] as DeviceGroup).link.bandwidth;
+  const width = (index: number) => {
+    const { link, uplink, count } = groups[index] as DeviceGroup;
+    return uplink ? uplink.bandwidth / count : link.bandwidth;
+  };
   return groups
     .map(({ count }, group) => ({ group, count }))
     .sort((a, b) => width(b.group) - width(a.group) || speed(b.group) - speed(a.group) || a.group - b.group);
@@ -136,23 +137,17 @@ function divide(
   return [devices.slice(0, at), devices.slice(at)];
 }
 
-function cutOf(
-  id: number,
-  sides: readonly [readonly GroupCount[], readonly GroupCount[]],
-  groups: readonly DeviceGroup[],
-): Cut {
+function cutOf(id: number, sides: Cut["sides"], groups: readonly DeviceGroup[]): Cut {
   const [a, b] = sides;
   const count = (side: readonly GroupCount[]) => side.reduce((sum, part) => sum + part.count, 0);
-  const width = (side: readonly GroupCount[]) =>
-    side.reduce((sum, part) => sum + part.count * (groups[part.group] as DeviceGroup).link.bandwidth, 0);
-  const latency = (side: readonly GroupCount[]) =>
-    Math.max(...side.map((part) => (groups[part.group] as DeviceGroup).link.latency));
+  const alike = a.length === 1 && b.length === 1 && a[0]?.group === b[0]?.group;
   return {
     id,
     sides,
     countShare: count(a) / (count(a) + count(b)),
-    alike: a.length === 1 && b.length === 1 && a[0]?.group === b[0]?.group,
-    bandwidth: Math.min(width(a), width(b)),
-    latency: Math.max(latency(a), latency(b)),
+    alike,
+    wires: alike
+      ? wiresWithin(groups[(a[0] as GroupCount).group] as DeviceGroup, count(a), count(b))
+      : wiresBetween(a, b, groups),
   };
 }

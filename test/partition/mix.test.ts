@@ -90,7 +90,7 @@ test("a link of the mix comes before the accelerator's own, and what is missing 
     { accelerator: own, count: 1 },
     { accelerator: { ...own, link: undefined }, count: 1 },
   ]);
-  expect(declared?.link).toEqual({ bandwidth: 5, latency: 1 });
+  expect(declared?.link).toEqual({ bandwidth: 5, latency: 1, topology: "switch", joules_per_byte: 0 });
   expect(inherited).toMatchObject({
     link: { bandwidth: 1e9, latency: 5e-6 },
     assumed: { bandwidth: false, latency: true },
