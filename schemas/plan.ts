@@ -12,15 +12,28 @@ export const Mode = z.enum(["training", "inference"]);
 export type Mode = z.infer<typeof Mode>;
 export const Objective = z.enum(["time", "energy", "cost"]);
 export type Objective = z.infer<typeof Objective>;
+export const Serving = z.enum(["latency", "throughput"]);
+export type Serving = z.infer<typeof Serving>;
 export const CostModel = z.enum(["hone", "accpar"]);
 export type CostModel = z.infer<typeof CostModel>;
 
-export const PlanOptions = z.strictObject({
+const planOptions = z.strictObject({
   mode: Mode.optional().describe("inference where nothing is said"),
   batch: z.int().min(1).max(1_048_576).optional(),
   objective: Objective.optional(),
   cost_model: CostModel.optional(),
+  serving: Serving.optional().describe(
+    "What inference is planned for: the time of one batch (latency, where nothing is said), or the rate of many batches that follow each other without a gap, while devices compute one and send another (throughput).",
+  ),
 });
+/** Steps of training wait for each other's weights, so that only inference can be planned for a rate. */
+export const servingFits = ({ mode, serving, cost_model }: z.infer<typeof planOptions>) =>
+  serving !== "throughput" || (mode !== "training" && cost_model !== "accpar");
+export const servingMessage = {
+  message: "throughput is planned for inference with Hone's own cost model only",
+  path: ["serving"],
+};
+export const PlanOptions = planOptions.refine(servingFits, servingMessage);
 export type PlanOptions = z.infer<typeof PlanOptions>;
 
 const DeviceShare = z.strictObject({
@@ -44,6 +57,7 @@ export const PlanLayer = z.strictObject({
 
 const Baseline = z.strictObject({
   step_time_s: z.number(),
+  samples_per_s: z.number(),
   energy_j: z.number().nullable(),
   price_usd: z.number().nullable(),
   communication_bytes: z.number(),
@@ -68,7 +82,13 @@ export const Plan = z
     objective: Objective,
     cost_model: CostModel,
     mix: Mix,
-    step_time_s: z.number(),
+    serving: Serving,
+    step_time_s: z.number().describe("Seconds from the first layer of a batch to its last."),
+    samples_per_s: z
+      .number()
+      .describe(
+        "The batch over the step time; when serving for throughput over the time that the busiest device computes, or sends and receives, for a batch. 0 where a plan takes no time.",
+      ),
     energy_j: z.number().nullable().describe("null where an accelerator of the mix declares no watts."),
     price_usd: z.number().nullable(),
     communication_bytes: z.number(),

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { Mix } from "./mix.ts";
-import { PlanOptions } from "./plan.ts";
+import { PlanOptions, servingFits, servingMessage } from "./plan.ts";
 import { Recipe } from "./recipe.ts";
 
 /** The HTTP resources, as they are sent. Times are ISO 8601 in UTC. */
@@ -152,6 +152,7 @@ export const PlanRequest = z
       .describe("An uploaded model, or a shape-only one that the planner builds itself: zoo:resnet-50."),
     mix: Mix,
   })
+  .refine(servingFits, servingMessage)
   .meta({ id: "PlanRequest" });
 export type PlanRequest = z.infer<typeof PlanRequest>;
 

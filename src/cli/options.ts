@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { z } from "zod";
 import type { Mix } from "../../schemas/mix.ts";
-import { CostModel, Mode, Objective, PlanOptions } from "../../schemas/plan.ts";
+import { CostModel, Mode, Objective, PlanOptions, Serving } from "../../schemas/plan.ts";
 import { Method, Recipe } from "../../schemas/recipe.ts";
 import { checkMix, parseMix } from "../partition/mix.ts";
 import { UsageError } from "./errors.ts";
@@ -28,6 +28,7 @@ export interface PlanFlags {
   readonly batch?: number;
   readonly objective?: "time" | "energy" | "cost";
   readonly costModel?: "hone" | "accpar";
+  readonly serving?: "latency" | "throughput";
 }
 
 export interface ServerFlags {
@@ -53,6 +54,7 @@ export function addPlanOptions(command: Command): Command {
     .addOption(new Option("--mode <mode>", "what is planned").choices(Mode.options))
     .option("--batch <n>", "samples a step", number)
     .addOption(new Option("--objective <what>", "what is made least").choices(Objective.options))
+    .addOption(new Option("--serving <what>", "what inference is planned for").choices(Serving.options))
     .addOption(new Option("--cost-model <model>", "how costs are counted").choices(CostModel.options));
 }
 
@@ -110,6 +112,7 @@ export function planOptionsFrom(flags: PlanFlags): PlanOptions {
     batch: flags.batch,
     objective: flags.objective,
     cost_model: flags.costModel,
+    serving: flags.serving,
   });
   return check(PlanOptions, options ?? {}, "plan");
 }

@@ -1,5 +1,6 @@
-import type { CostModel, Mode, Objective } from "../../schemas/plan.ts";
+import type { CostModel, Mode, Objective, Serving } from "../../schemas/plan.ts";
 import { type Costs, costsOf, memoryLimit } from "./cost.ts";
+import { deviceTime, factsOf } from "./facts.ts";
 import type { Network } from "./graph.ts";
 import { totalCost } from "./greedy.ts";
 import { memoryOf } from "./memory.ts";
@@ -16,6 +17,7 @@ export interface Question {
   readonly mode: Mode;
   readonly objective: Objective;
   readonly costModel: CostModel;
+  readonly serving: Serving;
 }
 
 /** The cost tables of one set of devices with one policy of shares. */
@@ -37,6 +39,8 @@ export interface Candidate {
   readonly arena: Arena;
   readonly codes: readonly number[];
   readonly stepTime: number;
+  /** Seconds from one batch to the next: the step, or with overlapping steps what keeps the busiest device busy. */
+  readonly period: number;
   /** Elements with AccPar's counting; otherwise seconds, joules or dollars a step by the objective. */
   readonly value: number;
   /** Bytes a device, by class. */
@@ -73,20 +77,40 @@ export function linkPriceOf({ objective }: Question, groups: readonly DeviceGrou
   return takesEnergy && watts !== null && watts > 0 ? 1 / watts : 0;
 }
 
-/** Joules of a step: the watts of every device that takes part for the whole of it, and what the links take; null without watts. */
-export function energyOf(
-  { groups, links }: Arena,
-  codes: readonly number[],
-  stepTime: number,
-): number | null {
-  const watts = rateOf(groups, "energy");
-  return watts === null ? null : watts * stepTime + totalCost(links, codes);
+/** Joules of a batch: the watts of every device that takes part for the whole period, and what the links take; null without watts. */
+export function energyOf({ arena, codes, period }: Finished): number | null {
+  const watts = rateOf(arena.groups, "energy");
+  return watts === null ? null : watts * period + totalCost(arena.links, codes);
 }
 
-/** Dollars of a step: the price of every device that takes part, for the whole of it. */
-export function priceOf({ groups }: Arena, stepTime: number): number | null {
-  const rate = rateOf(groups, "cost");
-  return rate === null ? null : rate * stepTime;
+/** Dollars of a batch: the price of every device that takes part, for the whole period; null without prices. */
+export function priceOf({ arena, period }: Finished): number | null {
+  const rate = rateOf(arena.groups, "cost");
+  return rate === null ? null : rate * period;
+}
+
+/** Seconds of a step in which a device of each class computes or moves its own memory. */
+export function busyOf({ network, mode }: Question, costs: Costs, codes: readonly number[]): Float64Array {
+  const { hierarchy } = costs;
+  const busy = new Float64Array((hierarchy.levels[hierarchy.depth] as readonly DeviceClass[]).length);
+  const whole = new Float64Array(3);
+  for (const [v, node] of network.nodes.entries()) {
+    const facts = factsOf(node, hierarchy, mode);
+    const parts = costs.parts(v, codes[v] as number);
+    for (let c = 0; c < busy.length; c++) {
+      busy[c] = (busy[c] as number) + deviceTime(facts, parts, c, whole);
+    }
+  }
+  return busy;
+}
+
+/**
+ * Seconds from one batch to the next: a step, or when steps overlap the time for which the busiest device computes or
+ * for which it sends and receives, whichever is longer.
+ */
+function periodOf(question: Question, { time }: Arena, codes: readonly number[], stepTime: number): number {
+  if (question.serving === "latency") return stepTime;
+  return Math.max(...busyOf(question, time, codes), ...time.moving(codes));
 }
 
 export function candidateOf(question: Question, arena: Arena, codes: readonly number[]): Candidate {
@@ -97,23 +121,27 @@ export function candidateOf(question: Question, arena: Arena, codes: readonly nu
   const fullest = Math.max(
     ...classes.map((device, c) => (memory[c] as number) / memoryLimit(device, hierarchy)),
   );
+  const period = periodOf(question, arena, codes, stepTime);
   return {
     arena,
     codes,
     stepTime,
-    value: spentBy(question, arena, codes, stepTime),
+    period,
+    value: spentBy(question, { arena, codes, period }),
     memory,
     fits: fullest <= 1,
     overflow: fullest > 1 && question.costModel !== "accpar" ? fullest : 0,
   };
 }
 
-function spentBy(question: Question, arena: Arena, codes: readonly number[], stepTime: number): number {
-  if (question.costModel === "accpar") return totalCost(arena.goal, codes);
-  if (question.objective === "time") return stepTime;
-  const spent = question.objective === "energy" ? energyOf(arena, codes, stepTime) : priceOf(arena, stepTime);
+function spentBy(question: Question, finished: Finished): number {
+  if (question.costModel === "accpar") return totalCost(finished.arena.goal, finished.codes);
+  if (question.objective === "time") return finished.period;
+  const spent = question.objective === "energy" ? energyOf(finished) : priceOf(finished);
   return spent ?? Number.POSITIVE_INFINITY;
 }
+
+type Finished = Pick<Candidate, "arena" | "codes" | "period">;
 
 /** The better of two: what fits before what does not, then lower value, shorter step, fewer devices. */
 export function preferred(a: Candidate, b: Candidate): Candidate {

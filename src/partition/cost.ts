@@ -1,6 +1,7 @@
 import type { Mode } from "../../schemas/plan.ts";
 import { type Facts, factsOf, slowestDevice, wholeParts } from "./facts.ts";
 import type { Network, NetworkEdge, NetworkNode } from "./graph.ts";
+import { byKey, bySignature, kindsOf, signatureOf } from "./kinds.ts";
 import { received, type TypeIndex } from "./layout.ts";
 import { keptBytes } from "./memory.ts";
 import { Scales, type Shares, shareOf } from "./scales.ts";
@@ -40,6 +41,8 @@ export interface Costs {
   unaryTable(node: number): Float64Array;
   /** Per class of single devices, the node's parts of its three dimensions, at [class·3 + type]. */
   parts(node: number, code: number): Float64Array;
+  /** Seconds of a step that each class of devices sends and receives at, latencies not counted. Of `time` only. */
+  moving(codes: readonly number[]): Float64Array;
 }
 
 export type Measure = "time" | "elements" | "bytes" | "joules";
@@ -57,6 +60,11 @@ export interface CostOptions {
   readonly memoryPrice?: number;
   /** Seconds charged for a joule that a link takes, so that a search for the least energy counts it. 0 for real time. */
   readonly linkPrice?: number;
+  /**
+   * For plans whose steps overlap, so that a link's latency passes while others are served: what a second of moving
+   * counts for, beside a second of computing. Left out, steps follow one another.
+   */
+  readonly overlap?: number;
 }
 
 /** Numbers that tables of whole nodes may take before they are computed anew each time: 32 MB. */
@@ -94,6 +102,8 @@ export function costsOf(network: Network, hierarchy: Hierarchy, options: CostOpt
   const multiplicities = new Float64Array(cuts.length);
   for (const { cut, multiplicity } of levels.flat()) if (cut) multiplicities[cut.id] = multiplicity;
 
+  const { overlap } = options;
+  const weight = overlap ?? 1;
   const linkPrice = measure === "time" ? (options.linkPrice ?? 0) : 0;
 
   /** What an exchange costs in which the sides of a cut receive a and b elements at full size. */
@@ -174,7 +184,8 @@ export function costsOf(network: Network, hierarchy: Hierarchy, options: CostOpt
       const part = table[at + c] as number;
       const cost = (costs[cut.id] as number) * part;
       if (measure !== "time") total += cost;
-      else if (cost > 0) total = Math.max(total, cost + cut.wires.latency);
+      else if (cost > 0)
+        total = Math.max(total, weight * cost + (overlap === undefined ? cut.wires.latency : 0));
       if (charges) charged += (charges[cut.id] as number) * part;
     }
     return total + charged;
@@ -297,6 +308,32 @@ export function costsOf(network: Network, hierarchy: Hierarchy, options: CostOpt
       return above;
     },
     parts: (v, code) => partsOf(v, code).slice(),
+    moving(codes) {
+      const waits = cuts.map(() => 0);
+      const add = ({ splits, costs }: Exchange, own: Shares, level: number, prefix: number) => {
+        const table = scales.at(own, splits, level, prefix);
+        for (const [c, { cut }] of (levels[level] as readonly DeviceClass[]).entries()) {
+          if (!cut) continue;
+          const part = table[scales.offset + c] as number;
+          waits[cut.id] = (waits[cut.id] as number) + (costs[cut.id] as number) * part;
+        }
+      };
+      for (let level = 0; level < depth; level++) {
+        const below = powers[depth - 1 - level] as number;
+        const type = (code: number) => (Math.floor(code / below) % 3) as TypeIndex;
+        const prefix = (code: number) => Math.floor(code / (below * 3));
+        for (const [v, code] of codes.entries()) {
+          const own = (sumsOf[v] as readonly (readonly Exchange[] | null)[])[type(code)] ?? [];
+          for (const sum of own) add(sum, shares[v] as Shares, level, prefix(code));
+        }
+        for (const [e, { from, to }] of edges.entries()) {
+          const pair = type(codes[from] as number) * 3 + type(codes[to] as number);
+          const own = (changesOf[e] as readonly (readonly Exchange[] | null)[])[pair] ?? [];
+          for (const change of own) add(change, shares[to] as Shares, level, prefix(codes[to] as number));
+        }
+      }
+      return alongBranches(hierarchy, waits);
+    },
   };
   return costs;
 }
@@ -304,6 +341,19 @@ export function costsOf(network: Network, hierarchy: Hierarchy, options: CostOpt
 /** Whether anything is moved. */
 function isSome({ costs }: Exchange): boolean {
   return costs.some((cost) => cost > 0);
+}
+
+/** Sums up what the cuts above each class of single devices have. */
+function alongBranches({ levels, depth }: Hierarchy, waits: readonly number[]): Float64Array {
+  let sums = Float64Array.of(0);
+  for (let level = 0; level < depth; level++) {
+    const next = new Float64Array((levels[level + 1] as readonly DeviceClass[]).length);
+    for (const [c, { cut, children }] of (levels[level] as readonly DeviceClass[]).entries()) {
+      for (const child of children) next[child] = (sums[c] as number) + (cut ? (waits[cut.id] as number) : 0);
+    }
+    sums = next;
+  }
+  return sums;
 }
 
 const PAIRS: readonly (readonly [TypeIndex, TypeIndex])[] = ([0, 1, 2] as const).flatMap((s) =>
@@ -325,52 +375,4 @@ export function memoryLimit(device: DeviceClass, hierarchy: Hierarchy): number {
 
 function weightWidth(node: NetworkNode): number {
   return node.weights > 0 ? node.weightBytes / node.weights : 0;
-}
-
-function bySignature<T>(
-  nodes: readonly NetworkNode[],
-  signatures: readonly string[],
-  build: (node: NetworkNode, v: number) => T,
-): T[] {
-  return byKey(signatures, (v) => build(nodes[v] as NetworkNode, v));
-}
-
-/** One value for all places with the same key. */
-function byKey<T>(keys: readonly string[], build: (index: number) => T): T[] {
-  const known = new Map<string, { readonly value: T }>();
-  return keys.map((key, index) => {
-    const entry = known.get(key) ?? { value: build(index) };
-    known.set(key, entry);
-    return entry.value;
-  });
-}
-
-/** Equal keys have equal numbers. */
-function kindsOf(keys: readonly string[]): number[] {
-  const numbers = new Map<string, number>();
-  return keys.map((key) => {
-    const number = numbers.get(key) ?? numbers.size;
-    numbers.set(key, number);
-    return number;
-  });
-}
-
-/** Nodes of one signature cost the same everywhere. */
-function signatureOf(node: NetworkNode): string {
-  const { forward, backward, gradient } = node.flops;
-  const ways = node.ways.map((way) => (way === null ? "-" : Object.values(way).join(".")));
-  return [
-    ...node.units,
-    node.input,
-    node.output,
-    node.weights,
-    forward,
-    backward,
-    gradient,
-    node.elementBytes,
-    node.weightBytes,
-    node.precision,
-    +node.passesError,
-    ...ways,
-  ].join("|");
 }

@@ -1,8 +1,8 @@
 import type { Mix } from "../../schemas/mix.ts";
 import type { PartitionType, Plan } from "../../schemas/plan.ts";
-import { type Candidate, energyOf, priceOf, type Question } from "./candidate.ts";
+import { busyOf, type Candidate, energyOf, priceOf, type Question } from "./candidate.ts";
 import { type Costs, costsOf } from "./cost.ts";
-import { deviceTime, factsOf, scale } from "./facts.ts";
+import { factsOf, scale } from "./facts.ts";
 import { totalCost } from "./greedy.ts";
 import { TYPE_NAMES } from "./layout.ts";
 import type { Baselines } from "./plan.ts";
@@ -13,7 +13,7 @@ const LISTED_SHARES = 200_000;
 
 /** A candidate as the plan that callers see. */
 export function describePlan(question: Question, chosen: Candidate, baselines: Baselines, mix: Mix): Plan {
-  const { network, mode, objective, costModel } = question;
+  const { network, mode, objective, costModel, serving } = question;
   const devices = devicesOf(question, chosen);
   const bytes = measured(question, chosen, "bytes");
   const accpar = costModel === "accpar";
@@ -24,9 +24,11 @@ export function describePlan(question: Question, chosen: Candidate, baselines: B
     objective,
     cost_model: costModel,
     mix,
+    serving,
     step_time_s: chosen.stepTime,
-    energy_j: energyOf(chosen.arena, chosen.codes, chosen.stepTime),
-    price_usd: priceOf(chosen.arena, chosen.stepTime),
+    samples_per_s: rate(question, chosen),
+    energy_j: energyOf(chosen),
+    price_usd: priceOf(chosen),
     communication_bytes: totalCost(bytes, chosen.codes),
     ...(elements === undefined ? {} : { communication_elements: elements }),
     devices: devices.map(({ name, accelerator, memory, limit, busy }) => ({
@@ -53,12 +55,18 @@ function baselineOf(question: Question, candidate: Candidate): Plan["baselines"]
       : {};
   return {
     step_time_s: candidate.stepTime,
-    energy_j: energyOf(candidate.arena, candidate.codes, candidate.stepTime),
-    price_usd: priceOf(candidate.arena, candidate.stepTime),
+    samples_per_s: rate(question, candidate),
+    energy_j: energyOf(candidate),
+    price_usd: priceOf(candidate),
     communication_bytes: totalCost(measured(question, candidate, "bytes"), candidate.codes),
     ...elements,
     fits: candidate.fits,
   };
+}
+
+/** Samples a second. */
+function rate({ network }: Question, { period }: Candidate): number {
+  return period > 0 ? network.batch / period : 0;
 }
 
 function measured(question: Question, { arena }: Candidate, measure: "bytes" | "elements"): Costs {
@@ -84,7 +92,7 @@ interface Device {
 function devicesOf(question: Question, { arena, codes, memory }: Candidate): Device[] {
   const { hierarchy } = arena.time;
   const classes = hierarchy.levels[hierarchy.depth] as readonly DeviceClass[];
-  const busy = busyOf(question, arena.time, codes, classes.length);
+  const busy = busyOf(question, arena.time, codes);
   const waiting = classes.map((device) => ({
     origin: arena.origin[device.devices[0]?.group ?? 0],
     left: device.multiplicity,
@@ -107,18 +115,6 @@ function devicesOf(question: Question, { arena, codes, memory }: Candidate): Dev
       };
     }),
   );
-}
-
-/** Seconds of a step in which a device of each class computes or moves its own memory. */
-function busyOf(question: Question, costs: Costs, codes: readonly number[], classes: number): Float64Array {
-  const busy = new Float64Array(classes);
-  const whole = new Float64Array(3);
-  for (const [v, node] of question.network.nodes.entries()) {
-    const facts = factsOf(node, costs.hierarchy, question.mode);
-    const parts = costs.parts(v, codes[v] as number);
-    for (let c = 0; c < classes; c++) busy[c] = (busy[c] as number) + deviceTime(facts, parts, c, whole);
-  }
-  return busy;
 }
 
 function layersOf(
@@ -197,7 +193,9 @@ function notesOf(question: Question, chosen: Candidate): string[] {
   if (connected && groups.some(({ assumed }) => assumed.latency))
     notes.push("Where a link declares no latency, 5 µs a message is assumed.");
   notes.push(
-    "Times are peak figures by roofline; compute and communication do not overlap.",
+    question.serving === "throughput"
+      ? "Times are peak figures by roofline; a device computes one batch while it sends and receives another."
+      : "Times are peak figures by roofline; compute and communication do not overlap.",
     "Shares are exact; the time and memory of a device count them rounded up to whole samples and channels.",
   );
   if (mode === "training") notes.push("Training keeps gradients and Adam's two moments for every weight.");

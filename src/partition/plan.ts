@@ -30,6 +30,9 @@ const HOPEFUL = 1.3;
 /** The exact search gains a few percent on a rough one: more than this is not made up. */
 const NEAR = 1.05;
 
+/** When steps overlap, the longer of computing and moving counts: what moving weighs in the sums that are searched. */
+const OVERLAPS = [0.1, 0.5, 1, 3];
+
 /** Seconds for a full memory that the search tries, as multiples of the step, while a plan does not fit. */
 const MEMORY_PRICES = [0.1, 1, 10, 100];
 
@@ -48,6 +51,7 @@ export function planNetwork(network: Network, mix: Mix, options: PlanOptions = {
     mode: options.mode ?? (costModel === "accpar" ? "training" : "inference"),
     objective: options.objective ?? "time",
     costModel,
+    serving: options.serving ?? "latency",
   };
   requireFigures(question);
   const all = question.groups.map(({ count }) => count);
@@ -125,8 +129,20 @@ function searched(question: Question, arena: Arena, other?: Candidate): Candidat
     return candidateOf(question, arena, searchTypes(arena.goal, THOROUGH_LIMITS));
   }
   const rate = rateOf(arena.groups, question.objective) ?? Number.POSITIVE_INFINITY;
-  const hopeful = other && other.overflow === 0 ? (NEAR * other.value) / rate : Number.POSITIVE_INFINITY;
+  const comparable = other?.overflow === 0 && question.serving === "latency";
+  const hopeful = comparable ? (NEAR * other.value) / rate : Number.POSITIVE_INFINITY;
   let best = candidateOf(question, arena, searchTypes(arena.goal, DEFAULT_LIMITS, hopeful));
+  for (const overlap of question.serving === "throughput" ? OVERLAPS : []) {
+    const weighted = costsOf(question.network, arena.time.hierarchy, {
+      mode: question.mode,
+      shares: arena.shares,
+      measure: "time",
+      countsInputError: false,
+      linkPrice: linkPriceOf(question, arena.groups),
+      overlap,
+    });
+    best = preferred(best, candidateOf(question, arena, searchTypes(weighted)));
+  }
   for (const price of MEMORY_PRICES) {
     if (best.overflow === 0) break;
     const priced = costsOf(question.network, arena.time.hierarchy, {
