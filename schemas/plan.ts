@@ -75,6 +75,49 @@ export const PlanDevice = z.strictObject({
   busy_s: z.number(),
 });
 
+export const PlanVerification = z
+  .strictObject({
+    status: z
+      .enum(["passed", "failed", "inconclusive", "skipped"])
+      .describe(
+        "passed: every boundary and output is within the tolerance. inconclusive: nothing could be compared. skipped: not run; `reason` says why.",
+      ),
+    reason: z.string().optional().describe("Why it failed, was skipped or says nothing."),
+    tolerance: z.number().describe("Largest ‖a − b‖ / ‖b‖ of a value that passes."),
+    devices: z.int().describe("Virtual devices that ran their part."),
+    samples: z.int().describe("Samples that were shared out; fewer than the batch where that is large."),
+    data: z.enum(["calibration", "synthetic"]).nullable(),
+    boundaries: z.int().describe("Values between shards that were compared on every device that holds them."),
+    worst: z
+      .strictObject({ value: z.string(), relative_error: z.number().nullable() })
+      .nullable()
+      .describe(
+        "The boundary or output with the largest error; null as the error where values are not finite.",
+      ),
+    outputs: z.array(
+      z.strictObject({
+        output: z.string(),
+        relative_error: z.number().nullable().describe("null where values are not finite."),
+        inconclusive: z
+          .string()
+          .optional()
+          .describe("Why a difference here says nothing: a comparison that turns over on rounding."),
+      }),
+    ),
+    undivided: z
+      .array(z.string())
+      .describe(
+        "Layers that every device ran whole where the plan divides them: their operator cannot be sliced.",
+      ),
+    not_run: z
+      .array(z.string())
+      .describe("Planned layers in branches and loops that these inputs do not take."),
+    notes: z.array(z.string()),
+  })
+  .describe("The plan's forward pass, run on virtual devices and compared with the whole model.")
+  .meta({ id: "PlanVerification" });
+export type PlanVerification = z.infer<typeof PlanVerification>;
+
 export const Plan = z
   .strictObject({
     mode: Mode,
@@ -110,6 +153,7 @@ export const Plan = z
       .literal(true)
       .describe("Times come from the cost model, not from the accelerators themselves."),
     notes: z.array(z.string()).describe("Assumptions, and what could not be counted."),
+    verification: PlanVerification.optional().describe("Absent where the plan was not run."),
   })
   .describe("A partition plan.")
   .meta({ id: "Plan" });

@@ -22,13 +22,25 @@ import {
  * which the notes say. Reads no weight.
  */
 export async function networkForModel(model: Model, batch?: number): Promise<Network> {
-  const whole = await inferShapes(model, { inputShapes: inputShapesFor(model, batch ?? 1) });
-  const network = networkOf(model, whole, batch);
-  if (network.notes.length === 0 || (batch ?? 1) === 1) return network;
+  return (await tracedNetwork(model, batch)).network;
+}
+
+/** A network, and the node of the model that each of its nodes stands for. */
+export interface TracedNetwork {
+  readonly network: Network;
+  /** As many as the network has nodes. */
+  readonly origins: readonly Node[];
+}
+
+/** {@link networkForModel} with where its nodes come from. */
+export async function tracedNetwork(model: Model, batch?: number): Promise<TracedNetwork> {
+  const shapes = await inferShapes(model, { inputShapes: inputShapesFor(model, batch ?? 1) });
+  const whole = traced(model, shapes, batch);
+  if (whole.network.notes.length === 0 || (batch ?? 1) === 1) return whole;
   // A reshape to a constant size breaks for other batches than its own: count one sample then, and multiply.
   const single = await inferShapes(model, { inputShapes: inputShapesFor(model, 1) });
-  const multiplied = networkOf(model, single, batch);
-  return multiplied.notes.length < network.notes.length ? multiplied : network;
+  const multiplied = traced(model, single, batch);
+  return multiplied.network.notes.length < whole.network.notes.length ? multiplied : whole;
 }
 
 /**
@@ -40,6 +52,10 @@ export async function networkForModel(model: Model, batch?: number): Promise<Net
  * @param batch samples a step; the batch of the shapes where nothing is said. Other batches than theirs are scaled.
  */
 export function networkOf(model: Model, shapes: Shapes, batch?: number): Network {
+  return traced(model, shapes, batch).network;
+}
+
+function traced(model: Model, shapes: Shapes, batch: number | undefined): TracedNetwork {
   return new NetworkBuilder(model, shapes, sizesOf(model, shapes, batch)).build();
 }
 
@@ -56,6 +72,7 @@ class NetworkBuilder {
   readonly #sizes: Sizes;
   readonly #layers = new Map<Node, Layer[]>();
   readonly #nodes: Draft[] = [];
+  readonly #origins: Node[] = [];
   readonly #edges: NetworkEdge[] = [];
   readonly #names = new Set<string>();
   readonly #seenWeights = new Set<object>();
@@ -70,7 +87,7 @@ class NetworkBuilder {
     }
   }
 
-  build(): Network {
+  build(): TracedNetwork {
     this.#graph(this.#model.graph, new Map());
     const consumed = new Map<number, number>();
     for (const { from, elements } of this.#edges) {
@@ -84,7 +101,7 @@ class NetworkBuilder {
       );
     }
     if (this.#nodes.length === 0) this.#notes.add("The model has no layer that could be partitioned.");
-    return {
+    const network = {
       name: this.#model.graph.name,
       batch: this.#sizes.batch,
       nodes: this.#nodes.map((node, v) => ({
@@ -95,6 +112,7 @@ class NetworkBuilder {
       edges: this.#edges,
       notes: [...this.#notes],
     };
+    return { network, origins: this.#origins };
   }
 
   /** Adds a graph's nodes; answers where each of its values comes from. */
@@ -211,7 +229,7 @@ class NetworkBuilder {
       embedding: EMBEDDING_WAYS,
     }[geometry?.kind ?? "matrix"];
     const name = geometry?.kind === "recurrent" ? layer.name.replace(/\.[WR]$/, "") : layer.name;
-    return this.#add({
+    return this.#add(node, {
       name: fresh.length > 0 ? name : `${name} (${node.name || `${node.opType}_${index}`})`,
       op: node.opType,
       kind: geometry?.kind === "convolution" ? "convolution" : "dense",
@@ -247,7 +265,7 @@ class NetworkBuilder {
     // Both operands of a product get an error: twice the work backwards.
     const backward = macs === 0 ? flops.backward : 2 * flops.backward;
     const channels = channelsOf(this.#sizes.dims(graph, node.outputs[0] ?? ""));
-    return this.#add({
+    return this.#add(node, {
       name: node.name || `${node.opType}_${index}`,
       op: node.opType,
       kind: "join",
@@ -263,11 +281,12 @@ class NetworkBuilder {
     });
   }
 
-  #add(draft: Draft): number {
+  #add(origin: Node, draft: Draft): number {
     let name = draft.name;
     for (let i = 2; this.#names.has(name); i++) name = `${draft.name}#${i}`;
     this.#names.add(name);
     this.#nodes.push({ ...draft, name });
+    this.#origins.push(origin);
     return this.#nodes.length - 1;
   }
 

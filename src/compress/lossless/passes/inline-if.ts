@@ -1,7 +1,6 @@
-import { graphAttribute, nodeOf } from "../../../onnx/edit.ts";
-import type { Graph, Node } from "../../../onnx/model.ts";
-import { constantValue, isStandard, NEWEST_OPSET, type Pass, type Rewriting } from "../pass.ts";
-import { renameValues } from "../rename.ts";
+import { graphAttribute } from "../../../onnx/edit.ts";
+import { inlinedBranch } from "../../../onnx/inlined-branch.ts";
+import { constantValue, isStandard, NEWEST_OPSET, type Pass } from "../pass.ts";
 
 /** An If whose condition is constant becomes the branch that is taken. */
 export const inlineIf: Pass = {
@@ -18,7 +17,7 @@ export const inlineIf: Pass = {
       const branch = graphAttribute(node, condition.data[0] ? "then_branch" : "else_branch");
       if (!branch || branch.outputs.length !== node.outputs.length || branch.sparseInitializers.length)
         continue;
-      const { nodes, initializers } = renamed(branch, node, rewriting);
+      const { nodes, initializers } = inlinedBranch(branch, node, (stem) => rewriting.fresh(stem));
       scope.remove(index);
       for (const tensor of initializers) scope.addInitializer(tensor);
       for (const inner of nodes) {
@@ -31,22 +30,3 @@ export const inlineIf: Pass = {
     return changes;
   },
 };
-
-/** The branch with its values named so that they meet no others, and its outputs as the If's own. */
-function renamed(branch: Graph, node: Node, rewriting: Rewriting): Pick<Graph, "nodes" | "initializers"> {
-  const made = new Set(branch.nodes.flatMap((inner) => inner.outputs));
-  const names = new Map<string, string>();
-  const copies: Node[] = [];
-  branch.outputs.forEach(({ name }, i) => {
-    const output = node.outputs[i];
-    if (!output) return;
-    if (made.has(name) && !names.has(name)) names.set(name, output);
-    else copies.push(nodeOf("Identity", [names.get(name) ?? name], [output]));
-  });
-  for (const name of [...made, ...branch.initializers.map((tensor) => tensor.name)]) {
-    if (name && !names.has(name)) names.set(name, rewriting.fresh(name));
-  }
-  const nodes = [...branch.nodes, ...copies].map((inner) => renameValues(inner, names));
-  const initializers = branch.initializers.map((tensor) => ({ ...tensor, name: names.get(tensor.name)! }));
-  return { nodes, initializers };
-}

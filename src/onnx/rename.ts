@@ -1,4 +1,4 @@
-import type { Attribute, Graph, Node } from "../../onnx/model.ts";
+import type { Attribute, Graph, Node } from "./model.ts";
 
 /** The node with values renamed, in its subgraphs too, except where a subgraph gives the name its own meaning. */
 export function renameValues(node: Node, names: ReadonlyMap<string, string>): Node {

@@ -1,0 +1,78 @@
+import type { TensorValue } from "../../onnx/tensor-value.ts";
+import { wholeBox } from "./box.ts";
+import type { Boundary } from "./execute.ts";
+import { eachRun, numbersOf } from "./pieces.ts";
+
+interface Sums {
+  difference: number;
+  reference: number;
+}
+
+/**
+ * Relative errors ‖a − b‖ / ‖b‖ of values against those of the whole model, over all samples. What several devices
+ * hold counts once for each of them, so that none of them can be wrong unseen.
+ */
+export class Comparison {
+  readonly #reference: (value: string, sample: number) => TensorValue | undefined;
+  readonly #sums = new Map<string, Sums>();
+  readonly #counted = new Set<string>();
+
+  constructor(reference: (value: string, sample: number) => TensorValue | undefined) {
+    this.#reference = reference;
+  }
+
+  /** Takes note of what a device holds; of values without a reference nothing. */
+  add({ value, sample, box, tensor }: Boundary): void {
+    const reference = this.#reference(value, sample);
+    if (!reference) return;
+    const sums = this.#sums.get(value) ?? { difference: 0, reference: 0 };
+    this.#sums.set(value, sums);
+    const expected = numbersOf(reference);
+    if (!this.#counted.has(`${sample} ${value}`)) {
+      this.#counted.add(`${sample} ${value}`);
+      for (let i = 0; i < expected.length; i++) sums.reference += square(expected[i]);
+    }
+    sums.difference += differenceOf(tensor, reference, expected, box);
+  }
+
+  /** By value. Infinity where values are not numbers on one side only, or shapes differ. */
+  errors(): Map<string, number> {
+    return new Map(
+      [...this.#sums].map(([value, { difference, reference }]) => [
+        value,
+        difference === 0 ? 0 : Math.sqrt(difference / reference),
+      ]),
+    );
+  }
+}
+
+/** Σ (a − b)² over a part of the reference; [] is all of it. */
+function differenceOf(
+  tensor: TensorValue,
+  reference: TensorValue,
+  expected: ArrayLike<number | bigint | string>,
+  box: Boundary["box"],
+): number {
+  const whole = wholeBox(reference.dims);
+  const part = box.length === 0 ? whole : box;
+  const sized =
+    part.length === tensor.dims.length && part.every(({ from, to }, axis) => to - from === tensor.dims[axis]);
+  if (!sized || tensor.dataType !== reference.dataType) return Number.POSITIVE_INFINITY;
+  const actual = numbersOf(tensor);
+  let sum = 0;
+  eachRun(part, part, whole, (own, other, count) => {
+    for (let i = 0; i < count; i++) {
+      const [a, b] = [actual[own + i], expected[other + i]];
+      if (Object.is(a, b)) continue;
+      const squared = typeof a === "string" || typeof b === "string" ? 1 : (Number(a) - Number(b)) ** 2;
+      sum += Number.isNaN(squared) ? Number.POSITIVE_INFINITY : squared;
+    }
+  });
+  return sum;
+}
+
+/** Of what is a number; the rest has to agree exactly. */
+function square(entry: number | bigint | string | undefined): number {
+  const number = typeof entry === "string" ? 1 : Number(entry);
+  return Number.isFinite(number) ? number ** 2 : 0;
+}
