@@ -48,7 +48,7 @@ export async function execute(
     for (const collective of collectives) exchange(collective, memories, watch);
     for (const shard of shards) {
       const graph = shardModel(flat, shard);
-      const session = await runtime.load(await modelBytes(graph.model));
+      const session = await runtime.load(await modelBytes(graph.model), AS_WRITTEN);
       try {
         await runShard(shard, graph, session, memories, watch);
       } finally {
@@ -62,6 +62,9 @@ export async function execute(
     Object.fromEntries(program.outputs.map((name) => [name, first.whole(name, sample)])),
   );
 }
+
+/** Without fusions: the runtime loses values that are asked for inside them. */
+export const AS_WRITTEN = { optimization: "none" } as const;
 
 /** What one device holds, by value and sample. */
 class Memory {

@@ -121,15 +121,16 @@ async function withoutIfs(
     const initializers: Tensor[] = [...graph.initializers];
     const nodes = graph.nodes.flatMap((node) => {
       if (!branching.includes(node)) return [node];
-      const branch = graphAttribute(node, choice.get(node.inputs[0] ?? "") ? "then_branch" : "else_branch");
+      const name = choice.get(node.inputs[0] ?? "") ? "then_branch" : "else_branch";
+      const branch = graphAttribute(node, name);
       if (!branch || branch.sparseInitializers.length > 0) {
         throw new ExecutionError("unsupported", `the If ${node.name} has a branch that cannot be inlined`);
       }
       const inlined = inlinedBranch(branch, node, fresh);
       initializers.push(...inlined.initializers);
-      for (const [i, inner] of branch.nodes.entries()) {
-        origins.set(inlined.nodes[i] as Node, origins.get(inner) ?? inner);
-      }
+      // An If that was inside another has been renamed, its branches too: they are told by the If that it was.
+      const given = graphAttribute(origins.get(node) ?? node, name)?.nodes ?? [];
+      for (const [i, inner] of given.entries()) origins.set(inlined.nodes[i] as Node, inner);
       return inlined.nodes;
     });
     current = answering({ ...current, graph: { ...bare(graph), nodes, initializers } }, graph.outputs);

@@ -287,13 +287,20 @@ class Builder {
         const placed = parts[device];
         return placed ? [{ node, part: placed.part }] : [];
       });
-      const key = nodes.map(({ node, part }) => `${node.outputs[0]}=${partKey(part)}`).join("\n");
+      // What nobody asks this device for is not worth running.
+      const useful = leadingTo(nodes, wanted);
+      if (useful.length === 0) continue;
+      const key = useful.map(({ node, part }) => `${node.outputs[0]}=${partKey(part)}`).join("\n");
       const known = shards.get(key);
       if (known) {
         known.devices.push({ device, samples });
         continue;
       }
-      shards.set(key, { devices: [{ device, samples }], nodes, ...this.#ends(draft, nodes, wanted) });
+      shards.set(key, {
+        devices: [{ device, samples }],
+        nodes: useful,
+        ...this.#ends(draft, useful, wanted),
+      });
     }
     return [...shards.values()];
   }
@@ -315,6 +322,19 @@ class Builder {
     }
     return { inputs, outputs };
   }
+}
+
+/** The nodes that make something that is wanted, and those that they read. */
+function leadingTo(nodes: Shard["nodes"], wanted: ReadonlySet<string>): Shard["nodes"] {
+  const needed = new Set(wanted);
+  return [...nodes]
+    .reverse()
+    .filter(({ node, part }) => {
+      if (!node.outputs.some((name) => needed.has(name))) return false;
+      for (const { name } of part.reads) needed.add(name);
+      return true;
+    })
+    .reverse();
 }
 
 function partKey({ reads, partial }: Part): string {

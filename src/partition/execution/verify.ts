@@ -6,10 +6,10 @@ import type { Model } from "../../onnx/model.ts";
 import { inferShapes } from "../../onnx/shapes/infer.ts";
 import { elementCount, type TensorValue } from "../../onnx/tensor-value.ts";
 import { modelBytes } from "../../onnx/write.ts";
-import type { Feeds, Runtime } from "../../runtime/runtime.ts";
+import type { Feeds, LoadOptions, Runtime } from "../../runtime/runtime.ts";
 import { tracedNetwork } from "../network.ts";
 import { Comparison } from "./compare.ts";
-import { execute } from "./execute.ts";
+import { AS_WRITTEN, execute } from "./execute.ts";
 import { answering, type FlatModel, flatten, withConstants } from "./flat.ts";
 import { type Program, programOf } from "./program.ts";
 import { type Work, workOf } from "./work.ts";
@@ -213,11 +213,16 @@ async function wholeRun(
     name,
     type: { kind: "tensor" as const, dataType: flat.values.get(name)?.dataType ?? 0 },
   }));
-  return runAll(answering(withConstants(flat.model, flat.constants), outputs), runtime, feeds);
+  return runAll(answering(withConstants(flat.model, flat.constants), outputs), runtime, feeds, AS_WRITTEN);
 }
 
-async function runAll(model: Model, runtime: Runtime, feeds: readonly Feeds[]): Promise<Feeds[]> {
-  const session = await runtime.load(await modelBytes(model));
+async function runAll(
+  model: Model,
+  runtime: Runtime,
+  feeds: readonly Feeds[],
+  options: LoadOptions = {},
+): Promise<Feeds[]> {
+  const session = await runtime.load(await modelBytes(model), options);
   try {
     const answers: Feeds[] = [];
     for (const feed of feeds) answers.push(await session.run(feed));
