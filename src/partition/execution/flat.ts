@@ -11,6 +11,7 @@ import { elementCount, type TensorArray, type TensorValue } from "../../onnx/ten
 import { modelBytes } from "../../onnx/write.ts";
 import type { Feeds, Runtime } from "../../runtime/runtime.ts";
 import { ExecutionError } from "./errors.ts";
+import { twinsOf } from "./twins.ts";
 
 /** Type and size of a value; `dims` is null where they depend on the numbers fed. */
 export interface ValueFacts {
@@ -27,6 +28,8 @@ export interface FlatModel {
   readonly model: Model;
   /** For a node that was renamed: the node of the given model. */
   readonly origins: ReadonlyMap<Node, Node>;
+  /** Counterparts of the given model's nodes in branches that are built alike. */
+  readonly twins: ReadonlyMap<Node, readonly Node[]>;
   readonly constants: ReadonlyMap<string, TensorValue>;
   /** Facts of every value that nodes make, and of the inputs. */
   readonly values: ReadonlyMap<string, ValueFacts>;
@@ -79,7 +82,14 @@ export async function flatten(model: Model, runtime: Runtime, feeds: readonly Fe
     },
   };
   const values = await factsOf(flat, constants, shapes, graph, runtime, feeds[0] ?? {});
-  return { model: flat, origins: taken.origins, constants, values, feeds: taken.feeds };
+  return {
+    model: flat,
+    origins: taken.origins,
+    twins: twinsOf(model.graph),
+    constants,
+    values,
+    feeds: taken.feeds,
+  };
 }
 
 /** The model with these values as its only outputs. */

@@ -49,7 +49,7 @@ export class Placer {
 
   /** An entry a device; null for those with nothing to do. */
   place(node: Node): (Placed | null)[] {
-    const planned = this.#planned.get(this.#flat.origins.get(node) ?? node);
+    const planned = this.#plannedAs(node);
     if (!planned) return this.#following(node);
     this.#seen.add(planned.name);
     const portions = this.#work.portions.get(planned.name) as readonly Portion[];
@@ -63,6 +63,13 @@ export class Placer {
       if (!part || lengthOf(samples) === 0 || (!divided && idle) || isIdle(part)) return null;
       return { samples, part };
     });
+  }
+
+  #plannedAs(node: Node): NetworkNode | undefined {
+    const origin = this.#flat.origins.get(node) ?? node;
+    return [origin, ...(this.#flat.twins.get(origin) ?? [])]
+      .map((one) => this.#planned.get(one))
+      .find((found) => found !== undefined);
   }
 
   #partOf(node: Node, planned: NetworkNode, portion: Portion): Part | null {
