@@ -14,6 +14,12 @@ export const Objective = z.enum(["time", "energy", "cost"]);
 export type Objective = z.infer<typeof Objective>;
 export const Serving = z.enum(["latency", "throughput"]);
 export type Serving = z.infer<typeof Serving>;
+export const PlanFormat = z
+  .enum(["json", "svg", "jax", "dtensor", "onnx"])
+  .describe(
+    "json: the plan. svg: a picture. jax, dtensor: Python modules with the sharding of every tensor. onnx: a copy of the model with multi-device annotations (IR version 11).",
+  );
+export type PlanFormat = z.infer<typeof PlanFormat>;
 export const CostModel = z.enum(["hone", "accpar"]);
 export type CostModel = z.infer<typeof CostModel>;
 

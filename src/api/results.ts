@@ -1,14 +1,17 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { Plan } from "../../schemas/plan.ts";
+import { Plan, PlanFormat } from "../../schemas/plan.ts";
 import { Report } from "../../schemas/report.ts";
 import { reportPage } from "../evaluate/report-page.ts";
+import { readModel } from "../onnx/read.ts";
+import { exportPlan } from "../partition/exports/export-plan.ts";
 import type { CompressionRow } from "../store/compressions.ts";
 import { CompressionParams, requireCompression } from "./compressions.ts";
 import type { AppEnv } from "./context.ts";
 import { ProblemError } from "./problem.ts";
 import { matchesEtag, rangeOf } from "./range.ts";
-import { bearer, json, problems } from "./responses.ts";
+import { bearer, problems } from "./responses.ts";
+import { streamOf } from "./stream-of.ts";
 import { newRouter } from "./validation.ts";
 
 const tags = ["Compressions"];
@@ -73,14 +76,38 @@ results.openapi(
     tags,
     security: bearer,
     summary: "Read the partition plan",
-    request: { params: CompressionParams },
-    responses: { 200: json("The plan", Plan), ...problems },
+    description: "As JSON, or with `format` as a picture, as Python or as an annotated copy of the artifact.",
+    request: { params: CompressionParams, query: z.object({ format: PlanFormat.optional() }) },
+    responses: {
+      200: {
+        description: "The plan",
+        content: {
+          "application/json": { schema: Plan },
+          "image/svg+xml": { schema: z.string() },
+          "text/x-python": { schema: z.string() },
+          "application/octet-stream": { schema: binary },
+        },
+      },
+      ...problems,
+    },
   }),
   async (c) => {
+    const { objects } = c.var.store;
     const row = await requireCompression(c, c.req.valid("param").id);
-    requireResult(row, row.artifactKey);
+    const artifactKey = requireResult(row, row.artifactKey);
     if (row.planKey === null) throw new ProblemError("not_found", "The job was given no mix to plan for.");
-    return c.json(Plan.parse(JSON.parse(await c.var.store.objects.text(row.planKey))), 200);
+    const plan = Plan.parse(JSON.parse(await objects.text(row.planKey)));
+    const { format = "json" } = c.req.valid("query");
+    if (format === "json") return c.json(plan, 200);
+    const open = async () => readModel(await objects.open(artifactKey));
+    const { mediaType, extension, content } = await exportPlan(format, plan, open);
+    return new Response(typeof content === "string" ? content : streamOf(content), {
+      headers: {
+        "Content-Type": mediaType,
+        "Content-Disposition": `attachment; filename="${row.id}-plan.${extension}"`,
+        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+      },
+    });
   },
 );
 

@@ -1,4 +1,4 @@
-import type { Plan } from "../../schemas/plan.ts";
+import type { Plan, PlanFormat } from "../../schemas/plan.ts";
 import type { Report } from "../../schemas/report.ts";
 import type { CompressionRequest, CompressionResource } from "../../schemas/resources.ts";
 import { ApiError, ConnectionError, TimeoutError } from "./errors.ts";
@@ -131,6 +131,11 @@ export class Compressions {
   /** The partition plan. @throws NotFoundError when the job was given no mix. */
   async plan(id: string, options?: RequestOptions): Promise<Plan> {
     return this.transport.json({ ...this.look(id, "plan", "application/json"), ...options });
+  }
+
+  /** The plan as a picture, as Python for JAX or PyTorch, or as an annotated copy of the artifact. */
+  async exportPlan(id: string, format: PlanFormat, options?: RequestOptions): Promise<Artifact> {
+    return new Artifact(await this.result(id, `plan?format=${format}`, "*/*", options));
   }
 
   private result(id: string, what: string, accept: string, options?: RequestOptions): Promise<Response> {

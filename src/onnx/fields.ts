@@ -47,7 +47,17 @@ export const NodeField = {
   docString: 6,
   domain: 7,
   overload: 8,
+  deviceConfigurations: 10,
 } as const;
+
+/** DeviceConfigurationProto. */
+export const ConfigurationField = { name: 1, numDevices: 2, device: 3 } as const;
+
+/** NodeDeviceConfigurationProto. */
+export const NodeConfigurationField = { configurationId: 1, shardingSpec: 2, pipelineStage: 3 } as const;
+
+/** ShardingSpecProto. */
+export const ShardingField = { tensorName: 1, device: 2, indexToDeviceGroupMap: 3, shardedDim: 4 } as const;
 
 export const AttributeField = {
   name: 1,

@@ -4,6 +4,8 @@ import { beforeAll, describe, expect, test, vi } from "vitest";
 import { Plan } from "../../schemas/plan.ts";
 import { Report } from "../../schemas/report.ts";
 import { type CompressionResource, CompressionResource as Resource } from "../../schemas/resources.ts";
+import { readModel } from "../../src/onnx/read.ts";
+import { bytesSource } from "../../src/onnx/source.ts";
 import { tinyModel } from "../onnx/bytes.ts";
 import {
   type Account,
@@ -75,6 +77,25 @@ describe("a compression", () => {
     for (const baseline of Object.values(plan.baselines)) {
       if (baseline.fits) expect(plan.step_time_s).toBeLessThanOrEqual(baseline.step_time_s);
     }
+  });
+
+  test.each([
+    ["svg", "image/svg+xml", "<svg"],
+    ["jax", "text/x-python", "PartitionSpec"],
+    ["dtensor", "text/x-python", "init_device_mesh"],
+  ])("gives its plan as %s", async (format, type, content) => {
+    const answer = await account.fetch(`/v1/compressions/${job.id}/plan?format=${format}`);
+    expect(answer.headers.get("content-type")).toContain(type);
+    expect(await answer.text()).toContain(content);
+  });
+
+  test("gives a copy of its artifact with the plan as annotations, and no other format", async () => {
+    const copy = await account.fetch(`/v1/compressions/${job.id}/plan?format=onnx`);
+    const model = await readModel(bytesSource(new Uint8Array(await copy.arrayBuffer())));
+    expect(model.irVersion).toBeGreaterThanOrEqual(11);
+    expect(model.metadata.map(({ key }) => key)).toContain("hone.plan");
+    const other = await account.fetch(`/v1/compressions/${job.id}/plan?format=pdf`);
+    expect((await problemOf(other)).status).toBe(400);
   });
 
   test("of the same model and recipe gives the same bytes", async () => {

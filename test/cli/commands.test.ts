@@ -54,6 +54,37 @@ describe("hone plan", () => {
   });
 });
 
+describe("hone plan --format", () => {
+  const mix = ["--mix", "h100:4", "--batch", "256", "--mode", "training"];
+
+  test("prints Python or a picture, and writes an annotated copy where --output says", async () => {
+    const printed = async (format: string) =>
+      (await hone(["plan", KEYWORDS, ...mix, "--format", format])).stdout;
+    expect(await printed("jax")).toContain("PartitionSpec as P");
+    expect(await printed("dtensor")).toContain("init_device_mesh");
+    expect(await printed("svg")).toMatch(/^<svg/);
+    const copy = join(folder(), "annotated.onnx");
+    const { code } = await hone(["plan", KEYWORDS, ...mix, "--format", "onnx", "--output", copy]);
+    expect(code).toBe(0);
+    expect((await hone(["verify", KEYWORDS, copy, "--min-fidelity", "1"])).code).toBe(0);
+  });
+
+  test("a shape-only model has no copy to write, and the message says so", async () => {
+    const output = join(folder(), "copy.onnx");
+    const { code, stderr } = await hone([
+      "plan",
+      "zoo:lenet",
+      ...mix,
+      "--format",
+      "onnx",
+      "--output",
+      output,
+    ]);
+    expect(code).not.toBe(0);
+    expect(stderr).toContain("weights.bin");
+  });
+});
+
 describe("hone verify", () => {
   test("a model agrees with itself", async () => {
     const { code, stdout } = await hone(["verify", KEYWORDS, KEYWORDS, "--json", "--min-fidelity", "1"]);
