@@ -3,11 +3,11 @@ import type { Context } from "hono";
 import { ACCELERATORS, CatalogueEntry } from "../../schemas/accelerators.ts";
 import { Plan } from "../../schemas/plan.ts";
 import { PlanRequest } from "../../schemas/resources.ts";
+import type { Model } from "../onnx/model.ts";
 import { readModel } from "../onnx/read.ts";
 import { checkMix } from "../partition/mix.ts";
-import { networkForModel } from "../partition/network.ts";
-import { planNetwork } from "../partition/plan.ts";
-import { zooNetwork } from "../partition/zoo.ts";
+import { planModel } from "../partition/plan-model.ts";
+import { zooModel } from "../partition/zoo.ts";
 import { jsonBody } from "./body.ts";
 import type { AppEnv } from "./context.ts";
 import { requireModel } from "./models.ts";
@@ -33,10 +33,10 @@ plans.openapi(
   async (c) => {
     const { model, mix, ...options } = c.req.valid("json");
     checkMix(mix);
-    const network = model.startsWith("zoo:")
-      ? await zooNetwork(model.slice("zoo:".length), options.batch)
-      : await uploadedNetwork(c, model, options.batch);
-    return c.json(planNetwork(network, mix, options), 200);
+    const read = model.startsWith("zoo:")
+      ? zooModel(model.slice("zoo:".length))
+      : await uploadedModel(c, model);
+    return c.json(await planModel(read, mix, options), 200);
   },
 );
 
@@ -62,7 +62,7 @@ plans.openapi(
   (c) => c.json({ object: "list" as const, data: [...ACCELERATORS], has_more: false as const }, 200),
 );
 
-async function uploadedNetwork(c: Context<AppEnv>, id: string, batch: number | undefined) {
+async function uploadedModel(c: Context<AppEnv>, id: string): Promise<Model> {
   const { store } = c.var;
   const row = await requireModel(c, id);
   const files = await store.models.files(row.id);
@@ -72,6 +72,5 @@ async function uploadedNetwork(c: Context<AppEnv>, id: string, batch: number | u
   const external = new Map(
     await Promise.all(others.map(async (file) => [file.path, await open(file.objectKey)] as const)),
   );
-  const model = await readModel(await open(main.objectKey), { external });
-  return networkForModel(model, batch);
+  return readModel(await open(main.objectKey), { external });
 }

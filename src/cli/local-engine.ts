@@ -6,9 +6,8 @@ import { inspectModel } from "../onnx/inspect.ts";
 import { readModel } from "../onnx/read.ts";
 import type { ByteSource } from "../onnx/source.ts";
 import { validateModel } from "../onnx/validate.ts";
-import { networkForModel } from "../partition/network.ts";
-import { planNetwork } from "../partition/plan.ts";
-import { zooNetwork } from "../partition/zoo.ts";
+import { planModel } from "../partition/plan-model.ts";
+import { zooModel } from "../partition/zoo.ts";
 import type { Compressed, CompressRequest, Engine } from "./engine.ts";
 import { openFile } from "./file-source.ts";
 import { LocalHost } from "./local-host.ts";
@@ -33,18 +32,13 @@ export const localEngine: Engine = {
   },
 
   async plan({ model, mix, options }) {
-    const network = model.startsWith(ZOO)
-      ? await zooNetwork(model.slice(ZOO.length), options.batch)
-      : await withModel(model, async (opened) => {
-          // Plans need no weights, so external data may be missing.
-          const read = await readModel(opened.main, {
-            external: opened.external,
-            allowMissingExternal: true,
-          });
-          validateModel(read);
-          return networkForModel(read, options.batch);
-        });
-    return planNetwork(network, mix, options);
+    if (model.startsWith(ZOO)) return planModel(zooModel(model.slice(ZOO.length)), mix, options);
+    return withModel(model, async (opened) => {
+      // Plans need no weights, so external data may be missing.
+      const read = await readModel(opened.main, { external: opened.external, allowMissingExternal: true });
+      validateModel(read);
+      return planModel(read, mix, options);
+    });
   },
 
   inspect: (model) =>

@@ -86,6 +86,15 @@ export class ConstantHolders {
     const scope = this.#scopes.get(graph);
     return scope && trace(scope, name, { left: MAX_CHAIN });
   }
+
+  /** What a value is stored in or made by, and the graph of that; undefined where it is fed. */
+  maker(graph: Graph, name: string): { readonly graph: Graph; readonly made: Holder | Node } | undefined {
+    for (let scope = this.#scopes.get(graph); scope; scope = scope.outer) {
+      const made = scope.values.get(name);
+      if (made) return { graph: scope.graph, made };
+    }
+    return undefined;
+  }
 }
 
 function trace(start: Scope, name: string, steps: { left: number }): HeldConstant | undefined {

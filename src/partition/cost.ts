@@ -230,8 +230,9 @@ export function costsOf(network: Network, hierarchy: Hierarchy, options: CostOpt
   function perfectWork(v: number, level: number, code: number): number {
     if (measure !== "time") return 0;
     const node = nodes[v] as NetworkNode;
-    const speed = speeds.get(node.precision) ?? speedsOf(hierarchy, node);
-    speeds.set(node.precision, speed);
+    const rate = `${node.precision}${node.semiStructured ?? ""}`;
+    const speed = speeds.get(rate) ?? speedsOf(hierarchy, node);
+    speeds.set(rate, speed);
     const { flops, splits } = facts[v] as Facts;
     const table = scales.at(shares[v] as Shares, splits.work, level + 1, code);
     const at = scales.offset;

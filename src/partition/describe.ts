@@ -5,8 +5,9 @@ import { type Costs, costsOf } from "./cost.ts";
 import { factsOf, scale } from "./facts.ts";
 import { totalCost } from "./greedy.ts";
 import { TYPE_NAMES } from "./layout.ts";
+import { exploits, precisionUsed } from "./peak.ts";
 import type { Baselines } from "./plan.ts";
-import { type DeviceClass, peakFlops } from "./tree.ts";
+import type { DeviceClass } from "./tree.ts";
 
 /** Shares that a plan lists device by device; beyond that, runs of equal devices. */
 const LISTED_SHARES = 200_000;
@@ -177,15 +178,14 @@ function notesOf(question: Question, chosen: Candidate): string[] {
   const notes = [...network.notes];
   const precisions = new Set(network.nodes.map(({ precision }) => precision));
   for (const precision of precisions) {
-    for (const group of groups) {
-      const used = Object.entries(group.accelerator.flops).find(
-        ([, flops]) => flops === peakFlops(group, precision),
-      )?.[0];
-      if (used && used !== precision) {
-        notes.push(`${group.accelerator.name} computes ${precision} layers at its ${used} rate.`);
+    for (const { accelerator } of groups) {
+      const used = precisionUsed(accelerator, precision);
+      if (used !== precision) {
+        notes.push(`${accelerator.name} computes ${precision} layers at its ${used} rate.`);
       }
     }
   }
+  notes.push(...sparseNotes(question));
   const connected = groups.length > 1 || (groups[0]?.count ?? 0) > 1;
   if (connected && groups.some(({ assumed }) => assumed.bandwidth)) {
     notes.push("Where no link is declared, 10 Gb/s is assumed.");
@@ -210,4 +210,21 @@ function notesOf(question: Question, chosen: Candidate): string[] {
     );
   }
   return notes;
+}
+
+/** Layers that a note names before it counts the rest. */
+const NAMED_LAYERS = 5;
+
+/** Which layers count at the doubled rate, by accelerator. */
+function sparseNotes({ groups, network }: Question): string[] {
+  const names = new Set(groups.map(({ accelerator }) => accelerator.name));
+  return [...names].flatMap((name) => {
+    const alike = groups.filter(({ accelerator }) => accelerator.name === name);
+    const faster = network.nodes.filter((node) => alike.some((group) => exploits(group.accelerator, node)));
+    if (faster.length === 0) return [];
+    const named = faster.slice(0, NAMED_LAYERS).map((node) => node.name);
+    const rest = faster.length - named.length;
+    const layers = `${named.join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`;
+    return [`${name} multiplies the 2:4 sparse weights of ${layers} at twice its dense rate.`];
+  });
 }

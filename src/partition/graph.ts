@@ -2,7 +2,7 @@ import type { Ways } from "./layout.ts";
 
 /**
  * What the planner knows of a model: its weighted layers, the operators where branches meet or part, and the
- * tensors between them. Shapes only; no weight is ever read. All element counts hold the whole batch.
+ * tensors between them. Shapes only; whether a weight is 2:4 sparse is all that anybody looks at its numbers for. All element counts hold the whole batch.
  */
 export interface Network {
   readonly name: string;
@@ -33,10 +33,12 @@ export interface NetworkNode {
   readonly flops: PassFlops;
   /** Bytes of one element of F and E. */
   readonly elementBytes: number;
-  /** Bytes of W_l as stored. */
+  /** Bytes of W_l where the layer reads it from: in memory as it is computed with, or with its integers as stored. */
   readonly weightBytes: number;
   /** Precision that the arithmetic needs; an accelerator that lacks it falls back on its nearest. */
   readonly precision: "fp32" | "fp16" | "bf16" | "int8" | "fp64";
+  /** Set where the stored weight is 2:4 sparse along what the layer sums over. */
+  readonly semiStructured?: true;
   /** Whether E_l goes anywhere: false where the input is the network's own. */
   readonly passesError: boolean;
 }

@@ -44,6 +44,7 @@ export function signatureOf(node: NetworkNode): string {
     node.elementBytes,
     node.weightBytes,
     node.precision,
+    node.semiStructured ?? false,
     +node.passesError,
     ...ways,
   ].join("|");

@@ -1,4 +1,4 @@
-import { subgraphsOf } from "../onnx/edit.ts";
+import { intAttribute, subgraphsOf } from "../onnx/edit.ts";
 import { type Layer, listLayers } from "../onnx/layers.ts";
 import type { Graph, Model, Node } from "../onnx/model.ts";
 import { vectorFlops } from "../onnx/operators/flops.ts";
@@ -16,6 +16,7 @@ import {
   type Sizes,
   sizesOf,
 } from "./tensors.ts";
+import { PACKED, WeightBytes } from "./weight-bytes.ts";
 
 /**
  * The network of a model, its shapes inferred for the batch: free sizes of the inputs other than the batch get usual values,
@@ -75,6 +76,9 @@ class NetworkBuilder {
   readonly #origins: Node[] = [];
   readonly #edges: NetworkEdge[] = [];
   readonly #names = new Set<string>();
+  /** Values that do not depend on what the model is fed. */
+  readonly #constants = new Set<string>();
+  readonly #weightBytes: WeightBytes;
   readonly #seenWeights = new Set<object>();
   readonly #notes = new Set<string>();
   readonly #guessed = new Set<string>();
@@ -82,6 +86,7 @@ class NetworkBuilder {
   constructor(model: Model, shapes: Shapes, sizes: Sizes) {
     this.#model = model;
     this.#sizes = sizes;
+    this.#weightBytes = new WeightBytes(model, shapes);
     for (const layer of listLayers(model, shapes)) {
       for (const { node } of layer.uses) this.#layers.set(node, [...(this.#layers.get(node) ?? []), layer]);
     }
@@ -121,6 +126,8 @@ class NetworkBuilder {
     for (const { name } of [...graph.inputs, ...graph.initializers]) {
       if (!sources.has(name)) sources.set(name, null);
     }
+    for (const { name } of graph.initializers) this.#constants.add(name);
+    for (const { values } of graph.sparseInitializers) this.#constants.add(values.name);
     for (const [index, node] of graph.nodes.entries()) this.#node(graph, node, index, sources);
     return sources;
   }
@@ -129,6 +136,11 @@ class NetworkBuilder {
     const bodies = subgraphsOf(node);
     if (bodies.length > 0) {
       this.#control(graph, node, sources);
+      return;
+    }
+    // What makes a weight is done once, when the model is loaded.
+    if (node.inputs.every((name) => name === "" || this.#constants.has(name))) {
+      for (const name of node.outputs) this.#constants.add(name);
       return;
     }
     const feeding = this.#feeding(graph, node, sources);
@@ -201,7 +213,10 @@ class NetworkBuilder {
     const geometry = layer.uses.find((use) => use.node === node)?.geometry;
     const fresh = layers.filter(({ weight }) => !this.#seenWeights.has(weight.holder.tensor));
     for (const { weight } of layers) this.#seenWeights.add(weight.holder.tensor);
-    const weights = fresh.reduce((sum, { parameters }) => sum + parameters, 0);
+    const packed = packedWeight(node);
+    const weights = packed
+      ? fresh.length * packed.inputs * packed.outputs
+      : fresh.reduce((sum, { parameters }) => sum + parameters, 0);
     const parameters = layers.reduce((sum, own) => sum + own.parameters, 0);
     const activation = node.inputs.find((name, i) => name !== "" && i !== layer.uses[0]?.input) ?? "";
     const left = geometry?.kind === "matrix" && geometry.left;
@@ -215,7 +230,8 @@ class NetworkBuilder {
       : passFlops(this.#macs(macs, parameters, node), input, output, parameters);
     const grouped = geometry?.kind === "convolution" && geometry.groups > 1;
     let features: readonly [number, number] = [1, 1];
-    if (geometry?.kind === "convolution") {
+    if (packed) features = [packed.inputs, packed.outputs];
+    else if (geometry?.kind === "convolution") {
       features = grouped
         ? [geometry.groups, geometry.groups]
         : [geometry.inputChannels, geometry.outputChannels];
@@ -240,7 +256,7 @@ class NetworkBuilder {
       weights,
       flops,
       elementBytes: elementBytesOf(type),
-      weightBytes: fresh.reduce((sum, own) => sum + own.parameters * elementBytesOf(own.dataType), 0),
+      weightBytes: fresh.reduce((sum, own) => sum + this.#weightBytes.of(own), 0),
       precision: precisionOf(type),
     });
   }
@@ -307,6 +323,12 @@ class NetworkBuilder {
   #known(graph: Graph, name: string): number {
     return this.#sizes.elements(graph, name).count;
   }
+}
+
+/** Sizes of a weight whose numbers are packed in blocks, which its dims do not tell. */
+function packedWeight(node: Node): { readonly inputs: number; readonly outputs: number } | null {
+  if (!PACKED.has(node.opType)) return null;
+  return { inputs: intAttribute(node, "K", 1), outputs: intAttribute(node, "N", 1) };
 }
 
 /** AccPar's counts: each output sums an inner dimension, one multiplication more than additions. */

@@ -1,5 +1,5 @@
 import type { Mix } from "../../schemas/mix.ts";
-import type { Objective, Plan, PlanOptions } from "../../schemas/plan.ts";
+import type { Mode, Objective, Plan, PlanOptions } from "../../schemas/plan.ts";
 import {
   type Arena,
   arenaOf,
@@ -48,7 +48,7 @@ export function planNetwork(network: Network, mix: Mix, options: PlanOptions = {
   const question: Question = {
     network,
     groups: resolveMix(checked),
-    mode: options.mode ?? (costModel === "accpar" ? "training" : "inference"),
+    mode: modeOf(options),
     objective: options.objective ?? "time",
     costModel,
     serving: options.serving ?? "latency",
@@ -69,6 +69,11 @@ export function planNetwork(network: Network, mix: Mix, options: PlanOptions = {
   };
   const own = bestOver(question, whole, Object.values(baselines));
   return describePlan(question, own, baselines, checked);
+}
+
+/** The mode that options ask for: AccPar's counting is about training. */
+export function modeOf({ mode, cost_model }: PlanOptions): Mode {
+  return mode ?? (cost_model === "accpar" ? "training" : "inference");
 }
 
 type Arenas = Readonly<Record<SharePolicy, Arena>>;

@@ -1,7 +1,8 @@
 import type { Mode } from "../../schemas/plan.ts";
 import type { NetworkNode } from "./graph.ts";
 import { TYPE_NAMES, type TypeIndex, type Way } from "./layout.ts";
-import { type Cut, type GroupCount, type Hierarchy, peakFlops } from "./tree.ts";
+import { nodeFlops } from "./peak.ts";
+import type { Cut, GroupCount, Hierarchy } from "./tree.ts";
 
 /** One side of a cut taken together. */
 export interface Side {
@@ -157,7 +158,7 @@ export function together(devices: readonly GroupCount[], hierarchy: Hierarchy, n
   for (const { group, count } of devices) {
     const kind = hierarchy.groups[group];
     if (!kind) continue;
-    flops += count * peakFlops(kind, node.precision);
+    flops += count * nodeFlops(kind.accelerator, node);
     memoryBandwidth += count * kind.accelerator.memory_bandwidth;
   }
   return { flops, memoryBandwidth };

@@ -1,8 +1,8 @@
 import type { Mode, Objective } from "../../schemas/plan.ts";
 import type { Network } from "./graph.ts";
 import type { DeviceGroup } from "./mix.ts";
+import { nodeFlops, peakFlops } from "./peak.ts";
 import { flopsOf } from "./shares.ts";
-import { peakFlops } from "./tree.ts";
 
 /** How many devices of each group of the mix take part. */
 export type Counts = readonly number[];
@@ -20,7 +20,7 @@ export function subsetsOf(groups: readonly DeviceGroup[]): Counts[] {
   const whole = groups.map(({ count }) => count);
   add(whole);
   const fastest = groups
-    .map((group, g) => ({ g, speed: peakFlops(group, "fp32") }))
+    .map((group, g) => ({ g, speed: peakFlops(group.accelerator, "fp32") }))
     .sort((a, b) => b.speed - a.speed || a.g - b.g);
   for (let kinds = 1; kinds < groups.length; kinds++) {
     const taken = new Set(fastest.slice(0, kinds).map(({ g }) => g));
@@ -68,7 +68,10 @@ export function rateOf(groups: readonly DeviceGroup[], objective: Objective): nu
 export function computeBound(network: Network, groups: readonly DeviceGroup[], mode: Mode): number {
   let seconds = 0;
   for (const node of network.nodes) {
-    const speed = groups.reduce((sum, group) => sum + group.count * peakFlops(group, node.precision), 0);
+    const speed = groups.reduce(
+      (sum, { accelerator, count }) => sum + count * nodeFlops(accelerator, node),
+      0,
+    );
     seconds += flopsOf(node, mode) / speed;
   }
   return seconds;

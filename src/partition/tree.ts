@@ -1,6 +1,5 @@
-import type { Precision } from "../../schemas/mix.ts";
-import type { NetworkNode } from "./graph.ts";
 import type { DeviceGroup } from "./mix.ts";
+import { peakFlops } from "./peak.ts";
 import { type Wires, wiresBetween, wiresWithin } from "./wires.ts";
 
 /**
@@ -79,28 +78,9 @@ export function hierarchyOf(groups: readonly DeviceGroup[]): Hierarchy {
   }
 }
 
-/** FLOP/s of a device for a precision: the precision itself, or what would run in its place. */
-export function peakFlops(group: DeviceGroup, precision: NetworkNode["precision"]): number {
-  const order = FALLBACKS[precision];
-  for (const candidate of order) {
-    const flops = group.accelerator.flops[candidate];
-    if (flops !== undefined) return flops;
-  }
-  throw new Error("unreachable: the schema asks for one precision at least");
-}
-
-/** TF32 is what the vendors' libraries use for float32 where the hardware has it. */
-const FALLBACKS: Readonly<Record<NetworkNode["precision"], readonly Precision[]>> = {
-  fp64: ["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "int4"],
-  fp32: ["tf32", "fp32", "bf16", "fp16", "fp64", "fp8", "int8", "int4"],
-  fp16: ["fp16", "bf16", "tf32", "fp32", "fp64", "fp8", "int8", "int4"],
-  bf16: ["bf16", "fp16", "tf32", "fp32", "fp64", "fp8", "int8", "int4"],
-  int8: ["int8", "fp8", "fp16", "bf16", "tf32", "fp32", "int4", "fp64"],
-};
-
 /** Slow links last, so that cuts between unlike groups fall on the slow links. */
 function orderGroups(groups: readonly DeviceGroup[]): GroupCount[] {
-  const speed = (index: number) => peakFlops(groups[index] as DeviceGroup, "fp32");
+  const speed = (index: number) => peakFlops((groups[index] as DeviceGroup).accelerator, "fp32");
   const width = (index: number) => {
     const { link, uplink, count } = groups[index] as DeviceGroup;
     return uplink ? uplink.bandwidth / count : link.bandwidth;
@@ -121,7 +101,9 @@ function divide(
     const larger = Math.ceil(only.count / 2);
     return [[{ ...only, count: larger }], [{ ...only, count: only.count - larger }]];
   }
-  const flops = devices.map(({ group, count }) => count * peakFlops(groups[group] as DeviceGroup, "fp32"));
+  const flops = devices.map(
+    ({ group, count }) => count * peakFlops((groups[group] as DeviceGroup).accelerator, "fp32"),
+  );
   const total = flops.reduce((sum, value) => sum + value, 0);
   let at = 1;
   let least = Number.POSITIVE_INFINITY;
