@@ -32,6 +32,8 @@ export async function constantValue(
   if (!maker) return null;
   const { made } = maker;
   if ("kind" in made) {
+    const numbers = "values" in made.tensor ? made.tensor.values : made.tensor;
+    if (numbers.data.kind === "external" && !numbers.data.span) return null;
     room.elements -= elementCount(made.tensor.dims);
     if (!(room.elements >= 0)) return null;
     try {
