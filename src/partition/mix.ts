@@ -125,11 +125,16 @@ interface ZodIssue {
   readonly path: readonly PropertyKey[];
   readonly message: string;
   readonly errors?: readonly (readonly ZodIssue[])[];
+  /** Of fields that nobody knows. */
+  readonly keys?: readonly string[];
 }
 
 /** The issue inside a union that says most: the one of the branch that went furthest. */
 function deepest(issue: ZodIssue): { path: readonly PropertyKey[]; message: string } {
   const inner = (issue.errors ?? []).flatMap((branch) => branch.slice(0, 1)).map(deepest);
+  if (issue.keys?.[0] !== undefined) {
+    return { path: [...issue.path, issue.keys[0]], message: "there is no such field" };
+  }
   const best = inner.reduce<ZodIssue | null>(
     (found, next) => (found === null || next.path.length > found.path.length ? next : found),
     null,

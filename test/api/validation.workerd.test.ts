@@ -54,6 +54,19 @@ const bad: [string, string[], object][] = [
     ["/mix/0/link/bandwidth"],
     { mix: [{ accelerator: "tpu-v3", count: 1, link: { bandwidth: 0 } }] },
   ],
+  [
+    "a negative latency",
+    ["/mix/0/link/latency"],
+    { mix: [{ accelerator: "tpu-v3", count: 1, link: { bandwidth: 1e9, latency: -1 } }] },
+  ],
+  [
+    "an uplink without bandwidth",
+    ["/mix/0/uplink/bandwidth"],
+    { mix: [{ accelerator: "tpu-v3", count: 1, uplink: { latency: 0 } }] },
+  ],
+  ["an accelerator without a name", ["/mix/0/accelerator/name"], { mix: mixOf({ name: "" }) }],
+  ["no memory", ["/mix/0/accelerator/memory_bytes"], { mix: mixOf({ memory_bytes: 0 }) }],
+  ["a million devices", ["/mix/0/count"], { mix: [{ accelerator: "tpu-v3", count: 1e6 }] }],
   ["a batch of zero", ["/plan/batch"], { plan: { batch: 0 } }],
   ["metadata that is no text", ["/metadata/a"], { metadata: { a: 1 } }],
   ["a webhook that is no address", ["/webhook/url"], { webhook: { url: "here" } }],
@@ -127,6 +140,11 @@ describe("plans", () => {
     ["an empty mix", { model: "zoo:alexnet", mix: [] }, 422],
     ["an unknown accelerator", { model: "zoo:alexnet", mix: [{ accelerator: "x", count: 1 }] }, 422],
     ["an unknown field", { model: "zoo:alexnet", mix, speed: 1 }, 422],
+    [
+      "too many devices in all",
+      { model: "zoo:alexnet", mix: [...mix, { accelerator: "t4", count: 4096 }] },
+      422,
+    ],
     ["an unknown zoo model", { model: "zoo:nothing", mix }, 422],
     ["a model that does not exist", { model: "mdl_000000000000000000000000", mix }, 404],
   ])("refuse %s", async (_, request, status) => {

@@ -131,6 +131,13 @@ describe("a wrong command line is told in one line and ends with 2", () => {
     [["plan", KEYWORDS, "--mix", "tpu-v3:0"], "count"],
     [["plan", KEYWORDS, "--mix", "tpu-v3:two"], "two"],
     [["plan", KEYWORDS, "--mix", "[]"], "empty"],
+    [["plan", KEYWORDS, "--mix", "tpu-v3:1000000"], "1000000 devices; at most 4096"],
+    [["plan", KEYWORDS, "--mix", ":2"], "is no mix entry"],
+    [["plan", KEYWORDS, "--mix", '[{"accelerator":"","count":2}]'], "name an accelerator of the catalogue"],
+    [
+      ["plan", KEYWORDS, "--mix", '[{"accelerator":"h100","count":2,"link":{"bandwidth":-1}}]'],
+      "mix 0.link.bandwidth",
+    ],
     [["plan", KEYWORDS, "--mix", "tpu-v3:1", "--batch", "0"], "batch"],
     [["plan", KEYWORDS, "--mix", "tpu-v3:1", "--mode", "dreaming"], "--mode"],
     [["inspect", KEYWORDS, "--api", "nonsense"], "--api"],

@@ -1,6 +1,9 @@
 import { expect, test } from "vitest";
 import { ACCELERATORS, CatalogueEntry } from "../../schemas/accelerators.ts";
+import { Plan } from "../../schemas/plan.ts";
 import { checkMix, findAccelerator, MixError, parseMix, resolveMix } from "../../src/partition/mix.ts";
+import { planNetwork } from "../../src/partition/plan.ts";
+import { chain } from "./random-networks.ts";
 
 function caught(run: () => unknown): MixError {
   try {
@@ -57,6 +60,79 @@ const own = {
   link: { bandwidth: 1e9 },
 };
 
+const refused = (change: object, entry: object = {}) =>
+  caught(() => checkMix([{ accelerator: { ...own, ...change }, count: 2, ...entry }]));
+
+test.each([
+  ["an empty name", { name: "" }, {}, "/0/accelerator/name"],
+  ["a name of 65 characters", { name: "x".repeat(65) }, {}, "/0/accelerator/name"],
+  ["an empty catalogue name", {}, { accelerator: "" }, "/0/accelerator"],
+  ["a catalogue name of 1000 characters", {}, { accelerator: "x".repeat(1000) }, "/0/accelerator"],
+  ["no accelerator", {}, { accelerator: null }, "/0/accelerator"],
+  ["an unknown precision", { flops: { fp31: 1e12 } }, {}, "/0/accelerator/flops/fp31"],
+  ["a rate that is no number", { flops: { fp32: Number.NaN } }, {}, "/0/accelerator/flops/fp32"],
+  ["a rate of zero", { flops: { fp32: 0 } }, {}, "/0/accelerator/flops/fp32"],
+  ["memory left out", { memory_bytes: undefined }, {}, "/0/accelerator/memory_bytes"],
+  ["memory so small that sums overflow", { memory_bytes: 5e-324 }, {}, "/0/accelerator/memory_bytes"],
+  [
+    "a bandwidth so large that sums overflow",
+    { memory_bandwidth: 1e308 },
+    {},
+    "/0/accelerator/memory_bandwidth",
+  ],
+  [
+    "infinite bandwidth",
+    { memory_bandwidth: Number.POSITIVE_INFINITY },
+    {},
+    "/0/accelerator/memory_bandwidth",
+  ],
+  ["a price below nothing", { price_per_hour: -1 }, {}, "/0/accelerator/price_per_hour"],
+  ["sparsity that is no yes or no", { sparse_2_4: "yes" }, {}, "/0/accelerator/sparse_2_4"],
+  ["an unknown topology", { link: { bandwidth: 1, topology: "torus" } }, {}, "/0/accelerator/link/topology"],
+  ["energy gained by moving", {}, { link: { bandwidth: 1, joules_per_byte: -1 } }, "/0/link/joules_per_byte"],
+  ["NaN bandwidth of the entry's link", {}, { link: { bandwidth: Number.NaN } }, "/0/link/bandwidth"],
+  ["infinite latency", {}, { link: { bandwidth: 1, latency: Number.POSITIVE_INFINITY } }, "/0/link/latency"],
+  ["an uplink without bandwidth", {}, { uplink: {} }, "/0/uplink/bandwidth"],
+  ["an uplink of zero bandwidth", {}, { uplink: { bandwidth: 0 } }, "/0/uplink/bandwidth"],
+  ["negative latency of an uplink", {}, { uplink: { bandwidth: 1, latency: -1e-6 } }, "/0/uplink/latency"],
+  ["a ring of uplinks", {}, { uplink: { bandwidth: 1, topology: "ring" } }, "/0/uplink/topology"],
+  ["an unknown field of the entry", {}, { speed: 1 }, "/0/speed"],
+])("%s is refused at its field", (_, change, entry, pointer) => {
+  const error = refused(change, entry);
+  expect([error.code, error.pointer]).toEqual(["bad_figure", pointer]);
+  expect(error.message).toMatch(/^mix 0\.\w+.*: .{10}/);
+});
+
+test("10⁶ devices are refused before anything is planned, in one entry or in several", () => {
+  expect(refused({}, { count: 1e6 }).code).toBe("too_many_devices");
+  expect(refused({}, { count: 1e300 }).code).toBe("too_many_devices");
+  const several = Array.from({ length: 16 }, () => ({ accelerator: own, count: 1000 }));
+  expect(caught(() => checkMix(several)).code).toBe("too_many_devices");
+});
+
+test("the largest and smallest figures give a plan of finite numbers", () => {
+  const extremes = [1e-9, 1e24];
+  for (const flops of extremes) {
+    for (const bandwidth of extremes) {
+      const link = { bandwidth, latency: 1e24, joules_per_byte: 1e24 };
+      const accelerator = {
+        ...own,
+        flops: { fp32: flops },
+        memory_bytes: bandwidth,
+        memory_bandwidth: bandwidth,
+        watts: 1e24,
+        price_per_hour: 1e24,
+      };
+      const mix = [
+        { accelerator, count: 3, link, uplink: link },
+        { accelerator: own, count: 1 },
+      ];
+      const plan = planNetwork(chain([784, 300, 10]), mix, { mode: "training" });
+      expect(Plan.parse(JSON.parse(JSON.stringify(plan)))).toEqual(plan);
+    }
+  }
+});
+
 test.each([
   ["zero bandwidth of a link", { link: { bandwidth: 0 } }, "bandwidth"],
   ["negative bandwidth of a link", { link: { bandwidth: -5 } }, "bandwidth"],
@@ -66,7 +142,7 @@ test.each([
   ["negative watts", { watts: -1 }, "watts"],
   ["no precision", { flops: {} }, "flops"],
   ["negative latency", { link: { bandwidth: 1e9, latency: -1 } }, "latency"],
-  ["an unknown field", { colour: "red" }, "accelerator"],
+  ["an unknown field", { colour: "red" }, "colour"],
 ])("%s is refused with a pointer", (_, change, field) => {
   const error = caught(() => checkMix([{ accelerator: { ...own, ...change }, count: 2 }]));
   expect(error.code).toBe("bad_figure");
