@@ -41,6 +41,16 @@ export async function openFile(path: string): Promise<FileSource> {
   };
 }
 
+/** The whole file. @throws FailedError as openFile. */
+export async function contentOf(path: string): Promise<Uint8Array> {
+  const file = await openFile(path);
+  try {
+    return await file.read(0, file.size);
+  } finally {
+    await file.close();
+  }
+}
+
 /** The reason of a file error without Node's prefix: "no such file or directory". */
 export function reason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);

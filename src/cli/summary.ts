@@ -1,4 +1,4 @@
-import type { Plan } from "../../schemas/plan.ts";
+import type { Plan, PlanVerification } from "../../schemas/plan.ts";
 import type { Report } from "../../schemas/report.ts";
 import type { ModelSummary } from "../../schemas/resources.ts";
 import { bytes, change, quantity, seconds, significant, table } from "./table.ts";
@@ -56,7 +56,18 @@ export function planTable(plan: Plan): string {
   ];
   rows.push(line("hone", plan));
   for (const [key, name] of BASELINES) rows.push(line(name, plan.baselines[key]));
-  return table(rows);
+  const checked = plan.verification ? `\n${verificationLine(plan.verification)}` : "";
+  return `${table(rows)}${checked}`;
+}
+
+/** What running the plan has shown, in one line. */
+export function verificationLine(verification: PlanVerification): string {
+  const { status, reason, worst, devices, samples, boundaries, undivided } = verification;
+  if (status === "skipped") return `verification skipped: ${reason}`;
+  const error = worst === null ? "–" : (worst.relative_error?.toExponential(1) ?? "not finite");
+  const ran = `${devices} virtual devices, ${samples} samples, ${boundaries} boundaries, worst relative error ${error}`;
+  const whole = undivided.length > 0 ? `, ${undivided.length} layers run whole` : "";
+  return `verification ${status} (${ran}${whole})${reason ? `: ${reason}` : ""}`;
 }
 
 export function planHeading(plan: Plan): string {

@@ -6,7 +6,7 @@ import { readModel } from "../onnx/read.ts";
 import { validateModel } from "../onnx/validate.ts";
 import { modelBytes } from "../onnx/write.ts";
 import { nodeRuntime } from "../runtime/node.ts";
-import { openFile } from "./file-source.ts";
+import { contentOf } from "./file-source.ts";
 import { openModel } from "./open-model.ts";
 import type { SamplesFile } from "./options.ts";
 
@@ -22,15 +22,6 @@ export async function fidelityOf(
   const reference = await makeReference({ runtime, model, bytes, calibration });
   const { fidelity } = await compareWith(reference, runtime, (await loaded(other)).bytes);
   return fidelity;
-}
-
-async function contentOf(path: string): Promise<Uint8Array> {
-  const file = await openFile(path);
-  try {
-    return await file.read(0, file.size);
-  } finally {
-    await file.close();
-  }
 }
 
 async function loaded(path: string): Promise<{ model: Model; bytes: Uint8Array }> {

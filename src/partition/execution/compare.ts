@@ -6,7 +6,11 @@ import { eachRun, numbersOf } from "./pieces.ts";
 interface Sums {
   difference: number;
   reference: number;
+  elements: number;
 }
+
+/** Least root mean square that a value on unit scale counts with: an error of 1e-7 then passes 1e-4. */
+const LEAST_RMS = 1e-3;
 
 /**
  * Relative errors ‖a − b‖ / ‖b‖ of values against those of the whole model, over all samples. What several devices
@@ -14,22 +18,29 @@ interface Sums {
  */
 export class Comparison {
   readonly #reference: (value: string, sample: number) => TensorValue | undefined;
+  readonly #unitScale: ReadonlySet<string>;
   readonly #sums = new Map<string, Sums>();
   readonly #counted = new Set<string>();
 
-  constructor(reference: (value: string, sample: number) => TensorValue | undefined) {
+  /** @param unitScale values whose errors are measured against 1e-3 at least */
+  constructor(
+    reference: (value: string, sample: number) => TensorValue | undefined,
+    unitScale: ReadonlySet<string>,
+  ) {
     this.#reference = reference;
+    this.#unitScale = unitScale;
   }
 
   /** Takes note of what a device holds; of values without a reference nothing. */
   add({ value, sample, box, tensor }: Boundary): void {
     const reference = this.#reference(value, sample);
     if (!reference) return;
-    const sums = this.#sums.get(value) ?? { difference: 0, reference: 0 };
+    const sums = this.#sums.get(value) ?? { difference: 0, reference: 0, elements: 0 };
     this.#sums.set(value, sums);
     const expected = numbersOf(reference);
     if (!this.#counted.has(`${sample} ${value}`)) {
       this.#counted.add(`${sample} ${value}`);
+      sums.elements += expected.length;
       for (let i = 0; i < expected.length; i++) sums.reference += square(expected[i]);
     }
     sums.difference += differenceOf(tensor, reference, expected, box);
@@ -37,12 +48,11 @@ export class Comparison {
 
   /** By value. Infinity where values are not numbers on one side only, or shapes differ. */
   errors(): Map<string, number> {
-    return new Map(
-      [...this.#sums].map(([value, { difference, reference }]) => [
-        value,
-        difference === 0 ? 0 : Math.sqrt(difference / reference),
-      ]),
-    );
+    const errorOf = (value: string, { difference, reference, elements }: Sums): number => {
+      const least = this.#unitScale.has(value) ? LEAST_RMS ** 2 * elements : 0;
+      return difference === 0 ? 0 : Math.sqrt(difference / Math.max(reference, least));
+    };
+    return new Map([...this.#sums].map(([value, sums]) => [value, errorOf(value, sums)]));
   }
 }
 

@@ -1,12 +1,11 @@
+import type { ShardManifest } from "../../../schemas/shards.ts";
 import type { TensorValue } from "../../onnx/tensor-value.ts";
 import { modelBytes } from "../../onnx/write.ts";
 import type { Feeds, Runtime, Session } from "../../runtime/runtime.ts";
 import { type Box, contains, type Range, wholeBox } from "./box.ts";
 import { ExecutionError } from "./errors.ts";
-import type { FlatModel } from "./flat.ts";
+import type { Collective, ManifestShard, Shards } from "./manifest.ts";
 import { cut, gathered, type HeldTensor, summed } from "./pieces.ts";
-import type { Collective, Piece, Program, Shard } from "./program.ts";
-import { type ShardModel, shardModel } from "./shard-model.ts";
 
 /** Something that a device now holds. */
 export interface Boundary {
@@ -19,7 +18,7 @@ export interface Boundary {
 }
 
 /**
- * Runs a program on virtual devices: each has its own memory, and nothing passes between them but by the program's
+ * Runs shards on virtual devices: each has its own memory, and nothing passes between them but by the manifest's
  * collectives. One session at a time is loaded.
  *
  * @param feeds the model's inputs, one a sample
@@ -28,29 +27,27 @@ export interface Boundary {
  * @throws ExecutionError `not_held` where a device lacks what it is to read; RuntimeLoadError, RuntimeRunError
  */
 export async function execute(
-  flat: FlatModel,
-  program: Program,
+  { manifest, model }: Shards,
   runtime: Runtime,
   feeds: readonly Feeds[],
   watch: (boundary: Boundary) => void,
 ): Promise<Feeds[]> {
-  const memories = program.devices.map(() => new Memory());
+  const memories = manifest.devices.map(() => new Memory());
   for (const memory of memories) {
-    for (const [sample, feed] of feeds.slice(0, program.samples).entries()) {
-      for (const { name } of flat.model.graph.inputs) {
+    for (const [sample, feed] of feeds.slice(0, manifest.samples).entries()) {
+      for (const { name } of manifest.inputs) {
         const tensor = feed[name];
         if (tensor) memory.hold(name, sample, { box: wholeBox(tensor.dims), tensor });
       }
     }
   }
-  const lastReads = lastReadsOf(program);
-  for (const [index, { collectives, shards }] of program.stages.entries()) {
+  const lastReads = lastReadsOf(manifest);
+  for (const [index, { collectives, shards }] of manifest.stages.entries()) {
     for (const collective of collectives) exchange(collective, memories, watch);
     for (const shard of shards) {
-      const graph = shardModel(flat, shard);
-      const session = await runtime.load(await modelBytes(graph.model), AS_WRITTEN);
+      const session = await runtime.load(await modelBytes(model(shard.file)), AS_WRITTEN);
       try {
-        await runShard(shard, graph, session, memories, watch);
+        await runShard(shard, session, memories, watch);
       } finally {
         await session.release();
       }
@@ -58,8 +55,8 @@ export async function execute(
     for (const memory of memories) memory.forget((value) => (lastReads.get(value) ?? -1) <= index);
   }
   const first = memories[0] as Memory;
-  return Array.from({ length: program.samples }, (_, sample) =>
-    Object.fromEntries(program.outputs.map((name) => [name, first.whole(name, sample)])),
+  return Array.from({ length: manifest.samples }, (_, sample) =>
+    Object.fromEntries(manifest.outputs.map((name) => [name, first.whole(name, sample)])),
   );
 }
 
@@ -101,7 +98,7 @@ function partialOf(value: string): string {
 }
 
 /** By value, the last stage that reads it; outputs are read after all of them. */
-function lastReadsOf({ stages, outputs }: Program): Map<string, number> {
+function lastReadsOf({ stages, outputs }: ShardManifest): Map<string, number> {
   const last = new Map<string, number>();
   for (const [index, { collectives, shards }] of stages.entries()) {
     for (const { kind, value } of collectives) last.set(kind === "sum" ? partialOf(value) : value, index);
@@ -127,7 +124,7 @@ function exchange(
     for (let sample = samples.from; sample < samples.to; sample++) {
       const parts = pieces
         .filter(({ box: [range] }) => range && range.from <= sample && sample < range.to)
-        .map(({ from, box: [, ...shared] }: Piece) => {
+        .map(({ from, box: [, ...shared] }) => {
           const held = memories[from]?.find(source, sample, shared);
           if (!held)
             throw new ExecutionError("not_held", `device ${from} does not hold its piece of "${value}"`);
@@ -147,8 +144,7 @@ function exchange(
 }
 
 async function runShard(
-  shard: Shard,
-  graph: ShardModel,
+  shard: ManifestShard,
   session: Session,
   memories: readonly Memory[],
   watch: (boundary: Boundary) => void,
@@ -156,15 +152,15 @@ async function runShard(
   for (const { device, samples } of shard.devices) {
     const memory = memories[device] as Memory;
     for (let sample = samples.from; sample < samples.to; sample++) {
-      const feeds = shard.inputs.map(({ value, box }, i): [string, TensorValue] => {
+      const feeds = shard.inputs.map(({ name, value, box }): [string, TensorValue] => {
         const held = memory.find(value, sample, box);
         if (!held)
           throw new ExecutionError("not_held", `device ${device} lacks a part of "${value}" that it reads`);
-        return [graph.inputs[i] as string, cut(held, box)];
+        return [name, cut(held, box)];
       });
       const answer = await session.run(Object.fromEntries(feeds));
-      for (const [i, { value, box, partial }] of shard.outputs.entries()) {
-        const tensor = answer[graph.outputs[i] as string] as TensorValue;
+      for (const { name, value, box, partial } of shard.outputs) {
+        const tensor = answer[name] as TensorValue;
         memory.hold(partial ? partialOf(value) : value, sample, { box, tensor });
         if (!partial) watch({ value, device, sample, box, tensor });
       }

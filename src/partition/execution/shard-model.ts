@@ -7,20 +7,18 @@ import type { Read } from "./part.ts";
 import { cut } from "./pieces.ts";
 import type { Shard, Slice } from "./program.ts";
 
-/** A shard as a model, and what its inputs and outputs are called, in the order of the shard. */
-export interface ShardModel {
-  readonly model: Model;
-  readonly inputs: readonly string[];
-  readonly outputs: readonly string[];
+/** What a shard's model calls its inputs: as the whole model does; with the box where it takes several parts of a value. */
+export function inputNames(shard: Shard): string[] {
+  return shard.inputs.map(({ value, box }, i) => {
+    const repeated = shard.inputs.findIndex((other) => other.value === value) < i;
+    return repeated ? `${value}[${boxText(box)}]` : value;
+  });
 }
 
 /** The ONNX model that a device runs for each of its samples, with the slices of the weights that it needs. */
-export function shardModel(flat: FlatModel, shard: Shard): ShardModel {
+export function shardModel(flat: FlatModel, shard: Shard): Model {
   const initializers = new Map<string, Tensor>();
-  const inputs = shard.inputs.map((slice, i) => {
-    const repeated = shard.inputs.findIndex(({ value }) => value === slice.value) < i;
-    return repeated ? `${slice.value}[${boxText(slice.box)}]` : slice.value;
-  });
+  const inputs = inputNames(shard);
   const nameOf = (read: Read): string => {
     const constant = flat.constants.get(read.name);
     if (constant) return constantName(read, constant, initializers);
@@ -37,22 +35,18 @@ export function shardModel(flat: FlatModel, shard: Shard): ShardModel {
     names.map((name, i) => valueInfo(flat, name, slices[i] as Slice));
   const { irVersion, opsetImports, functions } = flat.model;
   return {
-    inputs,
-    outputs,
-    model: {
-      irVersion,
-      opsetImports,
-      functions,
-      metadata: [],
-      graph: {
-        name: "shard",
-        nodes,
-        initializers: [...initializers.values()],
-        sparseInitializers: [],
-        inputs: info(inputs, shard.inputs),
-        outputs: info(outputs, shard.outputs),
-        valueInfo: [],
-      },
+    irVersion,
+    opsetImports,
+    functions,
+    metadata: [],
+    graph: {
+      name: "shard",
+      nodes,
+      initializers: [...initializers.values()],
+      sparseInitializers: [],
+      inputs: info(inputs, shard.inputs),
+      outputs: info(outputs, shard.outputs),
+      valueInfo: [],
     },
   };
 }

@@ -9,9 +9,12 @@ import { modelBytes } from "../../onnx/write.ts";
 import type { Feeds, LoadOptions, Runtime } from "../../runtime/runtime.ts";
 import { tracedNetwork } from "../network.ts";
 import { Comparison } from "./compare.ts";
+import { ExecutionError } from "./errors.ts";
 import { AS_WRITTEN, execute } from "./execute.ts";
 import { answering, type FlatModel, flatten, withConstants } from "./flat.ts";
-import { type Program, programOf } from "./program.ts";
+import { type Shards, shardsOf } from "./manifest.ts";
+import { programOf } from "./program.ts";
+import { onUnitScale } from "./unit-scale.ts";
 import { type Work, workOf } from "./work.ts";
 
 /** Largest relative error that passes: float32 sums in another order stay far below. */
@@ -33,7 +36,7 @@ export interface VerifyRequest {
 /** A plan made executable, with inputs to run it on. */
 export interface Prepared {
   readonly flat: FlatModel;
-  readonly program: Program;
+  readonly shards: Shards;
   readonly feeds: readonly Feeds[];
 }
 
@@ -57,8 +60,28 @@ export async function verifyPlan(request: VerifyRequest): Promise<PlanVerificati
       reason: `weights and activations take ${size} MB, and at most ${most} MB are run here; hone plan --verify runs larger models`,
     };
   }
-  const { flat, program, feeds: run } = await prepare(request, feeds.slice(0, affordable), workOf);
-  return judge(base, flat, program, runtime, model, run);
+  const prepared = await prepare(request, feeds.slice(0, affordable), workOf);
+  return judge(base, prepared, runtime, model);
+}
+
+/**
+ * The models that the plan's devices run and their manifest, for the plan's whole batch.
+ *
+ * @throws ExecutionError where the plan is not one of this model, or the model is above the limit
+ */
+export async function exportShards(request: VerifyRequest): Promise<Shards> {
+  const { model, plan, runtime, limit } = request;
+  const feeds = (await feedsOf(request)).slice(0, 1);
+  const { weights } = await bytesOf(model, feeds[0] ?? {});
+  if (weights > limit) {
+    throw new ExecutionError(
+      "too_large",
+      `the weights take ${megabytes(weights)} MB, and shards are written up to ${megabytes(limit)} MB`,
+    );
+  }
+  const traced = await tracedNetwork(model, plan.batch);
+  const flat = await flatten(model, runtime, feeds);
+  return shardsOf(flat, programOf(flat, traced, workOf(plan, traced.network), plan.batch));
 }
 
 /** Lays a plan out for the inputs given. `share` says who does what. */
@@ -70,7 +93,8 @@ export async function prepare(
   const traced = await tracedNetwork(model, plan.batch);
   const work: Work = share(plan, traced.network);
   const flat = await flatten(model, runtime, feeds);
-  return { flat, program: programOf(flat, traced, work, flat.feeds.length), feeds: flat.feeds };
+  const program = programOf(flat, traced, work, flat.feeds.length);
+  return { flat, shards: shardsOf(flat, program), feeds: flat.feeds };
 }
 
 /** As many samples as the plan has, up to a limit, all of one shape. */
@@ -111,33 +135,33 @@ function megabytes(bytes: number): string {
   return (bytes / 1e6).toFixed(0);
 }
 
-/** Runs the program against the whole model. */
+/** Runs the shards against the whole model. */
 export async function judge(
   base: PlanVerification,
-  flat: FlatModel,
-  program: Program,
+  { flat, shards, feeds }: Prepared,
   runtime: Runtime,
   model: Model,
-  feeds: readonly Feeds[],
 ): Promise<PlanVerification> {
+  const { manifest } = shards;
   const made = new Set(
-    program.stages
-      .flatMap(({ shards }) => shards.flatMap(({ outputs }) => outputs))
-      .map(({ value }) => value),
+    manifest.stages.flatMap((stage) =>
+      stage.shards.flatMap(({ outputs }) => outputs.map(({ value }) => value)),
+    ),
   );
   const reference = await wholeRun(flat, [...made], runtime, feeds);
   const originals = await runAll(model, runtime, feeds);
-  const comparison = new Comparison((value, sample) => reference[sample]?.[value]);
-  const ends = new Comparison((value, sample) => originals[sample]?.[value]);
+  const unitScale = onUnitScale(flat.model.graph);
+  const comparison = new Comparison((value, sample) => reference[sample]?.[value], unitScale);
+  const ends = new Comparison((value, sample) => originals[sample]?.[value], unitScale);
   const facts = {
     ...base,
-    devices: program.devices.length,
-    samples: program.samples,
-    undivided: [...program.undivided],
-    not_run: [...program.absent],
+    devices: manifest.devices.length,
+    samples: manifest.samples,
+    undivided: [...manifest.undivided],
+    not_run: [...manifest.not_run],
   };
   try {
-    const outputs = await execute(flat, program, runtime, feeds, (boundary) => comparison.add(boundary));
+    const outputs = await execute(shards, runtime, feeds, (boundary) => comparison.add(boundary));
     for (const [sample, answer] of outputs.entries()) {
       for (const [value, tensor] of Object.entries(answer))
         ends.add({ value, device: 0, sample, box: [], tensor });
@@ -149,7 +173,7 @@ export async function judge(
   const errors = comparison.errors();
   const jumps = jumpsOf({
     ...flat.model.graph,
-    outputs: [...errors.keys(), ...program.outputs].map((name) => ({ name })),
+    outputs: [...errors.keys(), ...manifest.outputs].map((name) => ({ name })),
   });
   return verdict(facts, errors, ends.errors(), jumps);
 }

@@ -1,0 +1,66 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Plan, PlanVerification } from "../../schemas/plan.ts";
+import { inputsOf } from "../evaluate/input-spec.ts";
+import { readSamples } from "../evaluate/samples.ts";
+import type { Model } from "../onnx/model.ts";
+import { readModel } from "../onnx/read.ts";
+import { inOrder, validateModel } from "../onnx/validate.ts";
+import { encodeModel } from "../onnx/write.ts";
+import { exportShards, verifyPlan } from "../partition/execution/verify.ts";
+import { nodeRuntime } from "../runtime/node.ts";
+import type { Feeds } from "../runtime/runtime.ts";
+import { contentOf } from "./file-source.ts";
+import { openModel } from "./open-model.ts";
+import type { SamplesFile } from "./options.ts";
+import { writeOutput } from "./output.ts";
+
+/** Bytes of weights and activations that are run here. */
+const LIMIT = 2 ** 30;
+
+/** Runs a plan of a model on disk on virtual devices. */
+export async function verifyFile(
+  path: string,
+  plan: Plan,
+  samples: SamplesFile | null,
+): Promise<PlanVerification> {
+  const runtime = await nodeRuntime();
+  return withModel(path, async (model) =>
+    verifyPlan({ model, plan, runtime, samples: await feedsOf(model, samples), limit: LIMIT }),
+  );
+}
+
+/** Writes the models that the devices run, and manifest.json, which says in what order and what they exchange. */
+export async function writeShards(
+  path: string,
+  plan: Plan,
+  samples: SamplesFile | null,
+  folder: string,
+): Promise<void> {
+  const runtime = await nodeRuntime();
+  await withModel(path, async (model) => {
+    const given = await feedsOf(model, samples);
+    const shards = await exportShards({ model, plan, runtime, samples: given, limit: LIMIT });
+    await mkdir(folder, { recursive: true });
+    for (const { file } of shards.manifest.stages.flatMap((stage) => stage.shards)) {
+      await writeOutput(join(folder, file), encodeModel(shards.model(file)).chunks());
+    }
+    await writeOutput(join(folder, "manifest.json"), `${JSON.stringify(shards.manifest, null, 1)}\n`);
+  });
+}
+
+async function feedsOf(model: Model, samples: SamplesFile | null): Promise<readonly Feeds[] | null> {
+  if (samples === null) return null;
+  return readSamples(await contentOf(samples.path), samples.format, inputsOf(model)).feeds;
+}
+
+async function withModel<T>(path: string, use: (model: Model) => Promise<T>): Promise<T> {
+  const { main, external, close } = await openModel(path);
+  try {
+    const model = await readModel(main, { external });
+    validateModel(model);
+    return await use(inOrder(model));
+  } finally {
+    await close();
+  }
+}
