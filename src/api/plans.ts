@@ -25,7 +25,8 @@ plans.openapi(
     tags,
     security: bearer,
     summary: "Plan a model for a mix of accelerators",
-    description: "Answered at once; nothing is compressed or stored.",
+    description:
+      "Answered at once; nothing is compressed, stored or run. A compression with a mix runs its plan and says in `verification` what came out; `hone plan --verify` does that on your machine.",
     middleware: [jsonBody] as const,
     request: { body: jsonRequest(PlanRequest) },
     responses: { 200: json("The plan", Plan), ...problems },

@@ -1,4 +1,4 @@
-import type { Plan } from "../../schemas/plan.ts";
+import type { Plan, PlanVerification } from "../../schemas/plan.ts";
 import type { LayerReport, Report } from "../../schemas/report.ts";
 
 /** Layers shown; a page with more is of no use to people, and the JSON has them all. */
@@ -137,8 +137,16 @@ function planned(plan: Plan, picture: string | null): string {
     table(["", "Step time", "Communication", "Times Hone"], rows),
     picture === null ? "" : `<div class="scroll">${picture}</div>`,
     table(["Device", "Memory", "Of", "Busy"], devices),
+    plan.verification ? `<p>${escaped(verified(plan.verification))}</p>` : "",
     ...plan.notes.map((note) => `<p>${escaped(note)}</p>`),
   ].join("\n");
+}
+
+function verified({ status, reason, worst, devices, samples, boundaries }: PlanVerification): string {
+  if (status === "skipped") return `Not verified by running it: ${reason ?? ""}.`;
+  const error = worst?.relative_error?.toExponential(1) ?? "–";
+  const ran = `${devices} virtual devices, ${samples} samples, ${boundaries} boundaries, largest relative error ${error}`;
+  return `Run on virtual devices and compared with the whole model: ${status} (${ran})${reason ? `: ${reason}` : ""}.`;
 }
 
 function layers(all: readonly LayerReport[]): string {

@@ -73,7 +73,9 @@ export async function runCompression(job: CompressionJob, host: JobHost): Promis
   const evaluation = await steps.run("evaluate", 0.8, () =>
     evaluateArtifact({ calibration, artifact, bench, blobs, host }),
   );
-  const plan = await steps.run("plan", 0.95, () => planArtifact({ job, artifact, blobs }));
+  const plan = await steps.run("plan", 0.95, () =>
+    planArtifact({ job, calibration, artifact, bench, blobs, host }),
+  );
   const report = await steps.run("report", 0.98, () =>
     writeReport({
       job,

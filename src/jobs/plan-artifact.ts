@@ -1,21 +1,69 @@
+import type { Plan, PlanVerification } from "../../schemas/plan.ts";
+import type { Reference } from "../evaluate/reference.ts";
+import type { Model } from "../onnx/model.ts";
+import { blank, verifyPlan } from "../partition/execution/verify.ts";
 import { planModel } from "../partition/plan-model.ts";
+import type { Feeds } from "../runtime/runtime.ts";
 import type { ArtifactFacts } from "./assemble-artifact.ts";
-import type { Blobs, CompressionJob } from "./job.ts";
+import type { CalibrationFacts } from "./calibrate.ts";
+import type { Blobs, CompressionJob, JobHost } from "./job.ts";
 import { putBytes } from "./put-bytes.ts";
-import { readStored } from "./workbench.ts";
+import { readStored, type Workbench } from "./workbench.ts";
 
 interface Context {
   readonly job: CompressionJob;
+  readonly calibration: CalibrationFacts;
   readonly artifact: ArtifactFacts;
+  readonly bench: Workbench;
   readonly blobs: Blobs;
+  readonly host: JobHost;
 }
 
-/** How to split the artifact over the declared mix; null where none is declared. @throws MixError */
-export async function planArtifact({ job, artifact, blobs }: Context): Promise<{ key: string } | null> {
+/** Bytes that running a plan may take within a job, on every host alike: what fits into an isolate. */
+const LIMIT = 64 * 2 ** 20;
+
+/**
+ * How to split the artifact over the declared mix, and whether the devices' parts then compute what the whole does; null
+ * where no mix is declared. @throws MixError
+ */
+export async function planArtifact(context: Context): Promise<{ key: string } | null> {
+  const { job, artifact, blobs } = context;
   if (job.mix === null) return null;
-  const plan = await planModel(await readStored(blobs, artifact.readableKey), job.mix, job.plan);
-  const bytes = new TextEncoder().encode(JSON.stringify(plan));
+  const model = await readStored(blobs, artifact.readableKey);
+  const plan = await planModel(model, job.mix, job.plan);
+  const verified: Plan = { ...plan, verification: await verify(context, model, plan) };
+  const bytes = new TextEncoder().encode(JSON.stringify(verified));
   const key = `${job.prefix}plan.json`;
   await putBytes(blobs, key, bytes);
   return { key };
+}
+
+/** A verification says what it has found; it never ends a job whose artifact and plan are there. */
+async function verify(
+  { calibration, bench, host }: Context,
+  model: Model,
+  plan: Plan,
+): Promise<PlanVerification> {
+  const skipped = (reason: string): PlanVerification => ({ ...blank(plan, null), status: "skipped", reason });
+  if (!calibration.runs) return skipped("the model does not run in onnxruntime-web");
+  const reference = await bench.reference();
+  try {
+    const verification = await verifyPlan({
+      model,
+      plan,
+      runtime: await host.runtime(),
+      samples: samplesOf(reference),
+      limit: LIMIT,
+    });
+    return { ...verification, data: verification.data && reference.data };
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    return skipped(`it could not be run: ${error.message}`);
+  }
+}
+
+/** The samples one by one; where they were run in batches, the first. */
+function samplesOf({ feeds, single }: Reference): readonly Feeds[] {
+  const sizes = (feed: Feeds | undefined) => Object.values(feed ?? {}).map(({ dims }) => `${dims}`);
+  return `${sizes(feeds[0])}` === `${sizes(single)}` ? feeds : [single];
 }

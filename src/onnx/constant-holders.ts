@@ -57,6 +57,7 @@ const REBUILDS: ReadonlySet<string> = new Set([
   "Div",
   "Floor",
   "Gather",
+  "MatMul",
   "Mod",
   "Mul",
   "ScatterElements",

@@ -133,14 +133,10 @@ class NetworkBuilder {
   }
 
   #node(graph: Graph, node: Node, index: number, sources: Map<string, Source>): void {
+    if (this.#makesConstant(node)) return;
     const bodies = subgraphsOf(node);
     if (bodies.length > 0) {
       this.#control(graph, node, sources);
-      return;
-    }
-    // What makes a weight is done once, when the model is loaded.
-    if (node.inputs.every((name) => name === "" || this.#constants.has(name))) {
-      for (const name of node.outputs) this.#constants.add(name);
       return;
     }
     const feeding = this.#feeding(graph, node, sources);
@@ -163,6 +159,19 @@ class NetworkBuilder {
       const steers = !layers && isControl(this.#sizes.dataType(graph, name));
       sources.set(name, steers ? null : source);
     }
+  }
+
+  /** A node that computes a weight from constants runs once, when the model is loaded. */
+  #makesConstant({ opType, inputs, outputs }: Node): boolean {
+    const fixed =
+      opType === "Constant" ||
+      (inputs.length > 0 && inputs.every((name) => name === "" || this.#constants.has(name)));
+    // Branches side by side may use a name for different things.
+    for (const name of outputs) {
+      if (fixed) this.#constants.add(name);
+      else this.#constants.delete(name);
+    }
+    return fixed;
   }
 
   /** The activations among a node's inputs that come from the network. */

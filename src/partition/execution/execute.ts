@@ -60,8 +60,8 @@ export async function execute(
   );
 }
 
-/** Without fusions: the runtime loses values that are asked for inside them. */
-export const AS_WRITTEN = { optimization: "none" } as const;
+/** Without fusions, as the runtime loses values that are asked for inside them, and with a small heap. */
+export const AS_WRITTEN = { optimization: "none", memory: "lean" } as const;
 
 /** What one device holds, by value and sample. */
 class Memory {

@@ -29,7 +29,7 @@ export interface VerifyRequest {
   readonly runtime: Runtime;
   /** Inputs of one sample each; null for made-up ones. */
   readonly samples: readonly Feeds[] | null;
-  /** Bytes of weights and of all samples' activations that may be run. */
+  /** Bytes that weights, three times, and all samples' activations may take. */
   readonly limit: number;
 }
 
@@ -57,7 +57,7 @@ export async function verifyPlan(request: VerifyRequest): Promise<PlanVerificati
     return {
       ...base,
       status: "skipped",
-      reason: `weights and activations take ${size} MB, and at most ${most} MB are run here; hone plan --verify runs larger models`,
+      reason: `running it takes ${size} MB, and at most ${most} MB are taken here; hone plan --verify runs larger models on your machine`,
     };
   }
   const prepared = await prepare(request, feeds.slice(0, affordable), workOf);
@@ -76,7 +76,7 @@ export async function exportShards(request: VerifyRequest): Promise<Shards> {
   if (weights > limit) {
     throw new ExecutionError(
       "too_large",
-      `the weights take ${megabytes(weights)} MB, and shards are written up to ${megabytes(limit)} MB`,
+      `writing shards of this model takes ${megabytes(weights)} MB, and at most ${megabytes(limit)} MB are taken here`,
     );
   }
   const traced = await tracedNetwork(model, plan.batch);
@@ -115,14 +115,16 @@ async function feedsOf({ model, plan, runtime, samples }: VerifyRequest): Promis
 }
 
 const FLOAT_BYTES = 4;
+/** Weights lie in memory as numbers, as a file and in the runtime. */
+const WEIGHT_COPIES = 3;
 
-/** Weights as they are in memory, and all that one sample makes. */
+/** Bytes that weights take while they are run, and all that one sample makes. */
 async function bytesOf(model: Model, feed: Feeds): Promise<{ weights: number; activations: number }> {
   const inputShapes = Object.fromEntries(Object.entries(feed).map(([name, { dims }]) => [name, dims]));
   const shapes = await inferShapes(model, { inputShapes });
   let [weights, activations] = [0, 0];
   for (const { graph } of walkGraphs(model.graph)) {
-    for (const { dims } of graph.initializers) weights += FLOAT_BYTES * elementCount(dims);
+    for (const { dims } of graph.initializers) weights += WEIGHT_COPIES * FLOAT_BYTES * elementCount(dims);
     for (const name of graph.nodes.flatMap(({ outputs }) => outputs)) {
       const dims = shapes.of(graph, name)?.dims ?? [];
       activations += FLOAT_BYTES * elementCount(dims.map((dim) => (typeof dim === "number" ? dim : 1)));
