@@ -25,9 +25,18 @@ export type CostModel = z.infer<typeof CostModel>;
 
 const planOptions = z.strictObject({
   mode: Mode.optional().describe("inference where nothing is said"),
-  batch: z.int().min(1).max(1_048_576).optional(),
-  objective: Objective.optional(),
-  cost_model: CostModel.optional(),
+  batch: z
+    .int()
+    .min(1)
+    .max(1_048_576)
+    .optional()
+    .describe("Samples a step; the model's own batch, or 1, where nothing is said."),
+  objective: Objective.optional().describe(
+    "What is made least, among the plans that fit in memory: the step time (where nothing is said), energy or price.",
+  ),
+  cost_model: CostModel.optional().describe(
+    "hone, where nothing is said: seconds by roofline and links. accpar: elements moved, as AccPar counts them, in training.",
+  ),
   serving: Serving.optional().describe(
     "What inference is planned for: the time of one batch (latency, where nothing is said), or the rate of many batches that follow each other without a gap, while devices compute one and send another (throughput).",
   ),
@@ -53,12 +62,33 @@ const DeviceShare = z.strictObject({
 
 export const PlanLayer = z.strictObject({
   name: z.string(),
-  op: z.string(),
+  op: z.string().describe("ONNX operator."),
   type: z.array(PartitionType).describe("One a level of the hierarchy, outermost first."),
   shares: z.array(DeviceShare),
-  flops: z.number(),
-  communication_bytes: z.number(),
-  time_s: z.number(),
+  flops: z
+    .number()
+    .describe("Of a step on all devices together, counted dense: zeros in a weight do not lower them."),
+  flops_by_pass: z
+    .strictObject({ forward: z.number(), backward: z.number(), gradient: z.number() })
+    .describe(
+      "The same by direction: the layer's output, the error of its input, the gradient of its weight.",
+    ),
+  precision: z
+    .enum(["fp64", "fp32", "fp16", "bf16", "int8"])
+    .describe("The arithmetic that the layer needs; `notes` say where an accelerator runs another."),
+  bound: z
+    .enum(["compute", "memory", "link"])
+    .describe("What most of `time_s` goes to: the slowest device's arithmetic or memory, or the links."),
+  communication_bytes: z
+    .number()
+    .describe(
+      "Received by all devices in a step: the layer's partial sums, and its input from the layers before.",
+    ),
+  time_s: z
+    .number()
+    .describe(
+      "Part of `step_time_s`: the slowest device's work, and the exchanges counted in `communication_bytes`.",
+    ),
 });
 
 const Baseline = z.strictObject({
@@ -77,8 +107,8 @@ export const PlanDevice = z.strictObject({
   memory_bytes: z
     .number()
     .describe("Needed for this plan: weights, activations and, in training, gradients and optimizer state."),
-  memory_limit_bytes: z.number(),
-  busy_s: z.number(),
+  memory_limit_bytes: z.number().describe("Memory of the accelerator."),
+  busy_s: z.number().describe("Seconds of a step in which the device computes or waits for its own memory."),
 });
 
 export const PlanVerification = z
@@ -138,10 +168,23 @@ export const Plan = z
       .describe(
         "The batch over the step time; when serving for throughput over the time that the busiest device computes, or sends and receives, for a batch. 0 where a plan takes no time.",
       ),
-    energy_j: z.number().nullable().describe("null where an accelerator of the mix declares no watts."),
-    price_usd: z.number().nullable(),
-    communication_bytes: z.number(),
-    communication_elements: z.number().optional().describe("With cost_model accpar."),
+    energy_j: z
+      .number()
+      .nullable()
+      .describe(
+        "Of a batch: the watts of every device that takes part, idle or not, and what the links take. null where one of them declares no watts.",
+      ),
+    price_usd: z
+      .number()
+      .nullable()
+      .describe(
+        "Of a batch: the price of every device that takes part, idle or not. null where one of them has none.",
+      ),
+    communication_bytes: z.number().describe("Received by all devices in a step."),
+    communication_elements: z
+      .number()
+      .optional()
+      .describe("With cost_model accpar: elements that one side of each cut receives, AccPar's counting."),
     devices: z.array(PlanDevice),
     layers: z.array(PlanLayer),
     fits: z.boolean().describe("Whether every device's memory holds its part; `notes` says where not."),

@@ -2,11 +2,12 @@ import type { Mix } from "../../schemas/mix.ts";
 import type { PartitionType, Plan } from "../../schemas/plan.ts";
 import { busyOf, type Candidate, energyOf, priceOf, type Question } from "./candidate.ts";
 import { type Costs, costsOf } from "./cost.ts";
-import { factsOf, scale } from "./facts.ts";
+import { boundOf, factsOf, scale, slowestDevice } from "./facts.ts";
 import { totalCost } from "./greedy.ts";
 import { TYPE_NAMES } from "./layout.ts";
 import { exploits, precisionUsed } from "./peak.ts";
 import type { Baselines } from "./plan.ts";
+import { passesOf } from "./shares.ts";
 import type { DeviceClass } from "./tree.ts";
 
 /** Shares that a plan lists device by device; beyond that, runs of equal devices. */
@@ -134,9 +135,11 @@ function layersOf(
     moved[to] = (moved[to] as number) + bytes.edge(e, s, t);
   }
   const grouped = nodes.length * devices.length > LISTED_SHARES;
+  const whole = new Float64Array(3);
   return nodes.map((node, v) => {
     const facts = factsOf(node, hierarchy, question.mode);
     const parts = arena.time.parts(v, codes[v] as number);
+    const work = slowestDevice(facts, parts, whole);
     const share = ({ deviceClass }: Device) =>
       deviceClass === null ? 0 : scale(facts.splits.work, parts, deviceClass * 3);
     return {
@@ -145,6 +148,9 @@ function layersOf(
       type: typesOf(codes[v] as number, depth),
       shares: grouped ? runs(devices, share) : devices.map((d) => ({ device: d.name, share: share(d) })),
       flops: facts.flops,
+      flops_by_pass: passesOf(node, question.mode),
+      precision: node.precision,
+      bound: 2 * work >= (time[v] as number) ? boundOf(facts, parts) : "link",
       communication_bytes: moved[v] as number,
       time_s: time[v] as number,
     };

@@ -72,10 +72,25 @@ export function deviceTime(facts: Facts, parts: Float64Array, c: number, whole: 
     traffic.input * scale(splits.input, whole, 0) +
     traffic.output * scale(splits.output, whole, 0) +
     traffic.weights * scale(splits.weights, whole, 0);
-  return Math.max(
-    (facts.flops * share) / (facts.flopsPerSecond[c] as number),
-    bytes / (facts.bytesPerSecond[c] as number),
-  );
+  return Math.max(computeTime(facts, share, c), bytes / (facts.bytesPerSecond[c] as number));
+}
+
+function computeTime(facts: Facts, share: number, c: number): number {
+  return (facts.flops * share) / (facts.flopsPerSecond[c] as number);
+}
+
+/** What the slowest device of a node waits for: its arithmetic, or its memory. */
+export function boundOf(facts: Facts, parts: Float64Array): "compute" | "memory" {
+  const whole = new Float64Array(3);
+  let slowest = 0;
+  let bound: "compute" | "memory" = "compute";
+  for (let c = 0; c < facts.flopsPerSecond.length; c++) {
+    const seconds = deviceTime(facts, parts, c, whole);
+    if (seconds <= slowest) continue;
+    slowest = seconds;
+    bound = computeTime(facts, scale(facts.splits.work, whole, 0), c) < seconds ? "memory" : "compute";
+  }
+  return bound;
 }
 
 /** A device's parts, each rounded up to whole samples or channels: that is what it really has to do. */

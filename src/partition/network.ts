@@ -8,11 +8,11 @@ import type { Shapes } from "../onnx/shapes/shapes.ts";
 import type { Network, NetworkEdge, NetworkNode, PassFlops } from "./graph.ts";
 import { DENSE_WAYS, EMBEDDING_WAYS, GROUPED_WAYS, JOIN_WAYS, RECURRENT_WAYS } from "./layout.ts";
 import {
+  arithmeticOf,
   channelsOf,
   elementBytesOf,
   inputShapesFor,
   isControl,
-  precisionOf,
   type Sizes,
   sizesOf,
 } from "./tensors.ts";
@@ -266,7 +266,7 @@ class NetworkBuilder {
       flops,
       elementBytes: elementBytesOf(type),
       weightBytes: fresh.reduce((sum, own) => sum + this.#weightBytes.of(own), 0),
-      precision: precisionOf(type),
+      precision: arithmeticOf(node, type),
     });
   }
 
@@ -302,7 +302,7 @@ class NetworkBuilder {
       flops: { ...flops, backward },
       elementBytes: elementBytesOf(type),
       weightBytes: 0,
-      precision: precisionOf(type),
+      precision: arithmeticOf(node, type),
     });
   }
 

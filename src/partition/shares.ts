@@ -1,5 +1,5 @@
 import type { Mode } from "../../schemas/plan.ts";
-import type { NetworkNode } from "./graph.ts";
+import type { NetworkNode, PassFlops } from "./graph.ts";
 import { TYPE_NAMES, type TypeIndex, type Way } from "./layout.ts";
 import { nodeFlops } from "./peak.ts";
 import type { Cut, GroupCount, Hierarchy } from "./tree.ts";
@@ -72,10 +72,17 @@ export function trafficOf(
 /** Adam reads weight, gradient and two moments, and writes weight and two moments. */
 export const UPDATE_TRAFFIC = 7;
 
+/** FLOPs of one step by pass: nobody asks for the error of the network's own input. */
+export function passesOf(node: NetworkNode, mode: Mode): PassFlops {
+  const { forward, backward, gradient } = node.flops;
+  if (mode === "inference") return { forward, backward: 0, gradient: 0 };
+  return { forward, backward: node.passesError ? backward : 0, gradient };
+}
+
 /** FLOPs of one step. */
 export function flopsOf(node: NetworkNode, mode: Mode): number {
-  const { forward, backward, gradient } = node.flops;
-  return mode === "training" ? forward + (node.passesError ? backward : 0) + gradient : forward;
+  const { forward, backward, gradient } = passesOf(node, mode);
+  return forward + backward + gradient;
 }
 
 /**

@@ -97,8 +97,16 @@ const PRECISIONS: Readonly<Record<number, NetworkNode["precision"]>> = {
 };
 
 /** Arithmetic of a tensor's type; float32 where it is not known. */
-export function precisionOf(dataType: number): NetworkNode["precision"] {
+function precisionOf(dataType: number): NetworkNode["precision"] {
   return PRECISIONS[dataType] ?? "fp32";
+}
+
+/** Operators that round their inputs to integers before they multiply, whatever the type of those. */
+const INTEGER_PRODUCTS: ReadonlySet<string> = new Set(["DynamicQuantizeLSTM", "DynamicQuantizeMatMul"]);
+
+/** Arithmetic of an operator on data of a type. */
+export function arithmeticOf({ opType }: Node, dataType: number): NetworkNode["precision"] {
+  return INTEGER_PRODUCTS.has(opType) ? "int8" : precisionOf(dataType);
 }
 
 /** Bytes of one element; those of float32 where the type is not known. */

@@ -101,6 +101,16 @@ test("other operations: pooling by window, reductions by input, activations by o
   expect(vectorFlops(pool, { inputs: [[1, 2, 8, 8]], outputs: [[1, 2, 6, 6]] })).toBe(2 * 36 * 9);
   expect(vectorFlops(nodeOf("ReduceMean", ["x"], ["y"]), { inputs: [[4, 5]], outputs: [[1, 1]] })).toBe(20);
   expect(vectorFlops(nodeOf("Relu", ["x"], ["y"]), { inputs: [[4, 5]], outputs: [[4, 5]] })).toBe(20);
+  const sum = (inputs: number) =>
+    vectorFlops(
+      nodeOf(
+        "Sum",
+        Array.from({ length: inputs }, (_, i) => `x${i}`),
+        ["y"],
+      ),
+      { inputs: [], outputs: [[4, 5]] },
+    );
+  expect([1, 2, 5].map(sum)).toEqual([0, 20, 80]);
   expect(vectorFlops(nodeOf("Reshape", ["x", "s"], ["y"]), { inputs: [[4, 5]], outputs: [[20]] })).toBe(0);
 });
 

@@ -147,6 +147,34 @@ test("an objective needs its figure from every accelerator", () => {
   expect(plan).toThrow(/needs watts .*"tpu-v5e" has none/);
 });
 
+test("FLOPs by pass add up to a layer's", () => {
+  for (const mode of ["training", "inference"] as const) {
+    const plan = planNetwork(chain([300, 200, 100], 64), [{ accelerator: "h100", count: 2 }], { mode });
+    const backward = mode === "training" ? 64 * 200 * (2 * 100 - 1) : 0;
+    const gradient = mode === "training" ? 200 * 100 * (2 * 64 - 1) : 0;
+    expect(plan.layers[0]?.flops_by_pass.backward).toBe(0);
+    expect(plan.layers[1]?.flops_by_pass).toEqual({ forward: 64 * 100 * (2 * 200 - 1), backward, gradient });
+    for (const { flops, flops_by_pass } of plan.layers) {
+      expect(flops).toBe(flops_by_pass.forward + flops_by_pass.backward + flops_by_pass.gradient);
+    }
+  }
+});
+
+test("a layer is bound by what most of its time goes to: arithmetic, memory, or links where it has to be split", () => {
+  const boundOf = (memory_bytes: number, memory_bandwidth: number) => {
+    const accelerator = { name: "own", flops: { fp32: 1e12 }, memory_bytes, memory_bandwidth };
+    const mix = [{ accelerator: { ...accelerator, link: { bandwidth: 1e6 } }, count: 4 }];
+    return planNetwork(chain([8192, 8192, 8192], 64), mix).layers.map(({ bound, precision }) => [
+      bound,
+      precision,
+    ]);
+  };
+  const both = (bound: string) => [0, 1].map(() => [bound, "fp32"]);
+  expect(boundOf(1e12, 1e15)).toEqual(both("compute"));
+  expect(boundOf(1e12, 1e9)).toEqual(both("memory"));
+  expect(boundOf(3e8, 1e15).flat()).toContain("link");
+});
+
 test("a model without layers has an empty plan", () => {
   const network = { name: "empty", batch: 1, nodes: [], edges: [], notes: [] };
   const plan = planNetwork(network, [{ accelerator: "h100", count: 8 }]);
