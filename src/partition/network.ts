@@ -161,11 +161,14 @@ class NetworkBuilder {
     }
   }
 
-  /** A node that computes a weight from constants runs once, when the model is loaded. */
-  #makesConstant({ opType, inputs, outputs }: Node): boolean {
+  /** A node that computes a weight from constants runs once, when the model is loaded; bodies may read anything around them. */
+  #makesConstant(node: Node): boolean {
+    const { opType, inputs, outputs } = node;
     const fixed =
       opType === "Constant" ||
-      (inputs.length > 0 && inputs.every((name) => name === "" || this.#constants.has(name)));
+      (inputs.length > 0 &&
+        inputs.every((name) => name === "" || this.#constants.has(name)) &&
+        subgraphsOf(node).length === 0);
     // Branches side by side may use a name for different things.
     for (const name of outputs) {
       if (fixed) this.#constants.add(name);

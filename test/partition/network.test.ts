@@ -188,34 +188,37 @@ test("depthwise convolutions move whole groups, recurrent layers join W and R, t
   expect(network.nodes).toHaveLength(2);
 });
 
-test("of an If the costlier branch counts, with the weights inside it", async () => {
-  const branch = (name: string, width: number) =>
-    graph([node("MatMul", ["x", `${name}_w`], [`${name}_y`])], [weight(`${name}_w`, 8, width)], {}, [
-      `${name}_y`,
-    ]);
-  const network = await networkForModel(
-    model(
-      graph(
-        [
-          node("If", ["flag"], ["y"], {
-            then_branch: { type: "graph", value: branch("small", 4) },
-            else_branch: { type: "graph", value: branch("large", 400) },
-          }),
-          node("MatMul", ["y", "after"], ["z"]),
-        ],
-        [weight("after", 400, 3)],
-        { x: ["N", 8], flag: [] },
-        ["z"],
+test.each(["fed", "constant"])(
+  "of an If the costlier branch counts, with the weights inside it: %s condition",
+  async (flag) => {
+    const branch = (name: string, width: number) =>
+      graph([node("MatMul", ["x", `${name}_w`], [`${name}_y`])], [weight(`${name}_w`, 8, width)], {}, [
+        `${name}_y`,
+      ]);
+    const network = await networkForModel(
+      model(
+        graph(
+          [
+            node("If", ["flag"], ["y"], {
+              then_branch: { type: "graph", value: branch("small", 4) },
+              else_branch: { type: "graph", value: branch("large", 400) },
+            }),
+            node("MatMul", ["y", "after"], ["z"]),
+          ],
+          [weight("after", 400, 3), ...(flag === "constant" ? [weight("flag")] : [])],
+          { x: ["N", 8], ...(flag === "fed" && { flag: [] }) },
+          ["z"],
+        ),
       ),
-    ),
-    2,
-  );
-  expect(network.nodes.map(({ name, weights }) => [name, weights])).toEqual([
-    ["large_y", 3200],
-    ["z", 1200],
-  ]);
-  expect(network.edges).toMatchObject([{ from: 0, to: 1 }]);
-});
+      2,
+    );
+    expect(network.nodes.map(({ name, weights }) => [name, weights])).toEqual([
+      ["large_y", 3200],
+      ["z", 1200],
+    ]);
+    expect(network.edges).toMatchObject([{ from: 0, to: 1 }]);
+  },
+);
 
 test("other batches than a fixed one are multiplied", async () => {
   const fixed = model(graph([node("MatMul", ["x", "w"], ["y"])], [weight("w", 8, 4)], { x: [2, 8] }, ["y"]));
