@@ -1,6 +1,7 @@
 import type { Plan, PlanVerification } from "../../schemas/plan.ts";
 import type { Report } from "../../schemas/report.ts";
 import type { ModelSummary } from "../../schemas/resources.ts";
+import { comparedFigures, comparedTitle, type Figures, timesThePlan } from "../partition/comparison.ts";
 import { bytes, change, quantity, seconds, significant, table } from "./table.ts";
 
 /**
@@ -47,13 +48,20 @@ const BASELINES = [
 
 /** The plan against its baselines. */
 export function planTable(plan: Plan): string {
-  const rows = [["", "step time", "communication", "speed-up"]];
-  const line = (name: string, part: { step_time_s: number; communication_bytes: number }) => [
-    name,
-    seconds(part.step_time_s),
-    bytes(part.communication_bytes),
-    plan.step_time_s > 0 ? `${significant(part.step_time_s / plan.step_time_s)}×` : "",
+  const figures = comparedFigures(plan);
+  const rows = [
+    ["", "step time", ...figures.map(({ title }) => title), "communication", comparedTitle(plan)],
   ];
+  const line = (name: string, part: Figures) => {
+    const times = timesThePlan(plan, part);
+    return [
+      name,
+      seconds(part.step_time_s),
+      ...figures.map(({ text }) => text(part)),
+      bytes(part.communication_bytes),
+      times === null ? "" : `${significant(times)}×`,
+    ];
+  };
   rows.push(line("hone", plan));
   for (const [key, name] of BASELINES) rows.push(line(name, plan.baselines[key]));
   const checked = plan.verification ? `\n${verificationLine(plan.verification)}` : "";
@@ -75,7 +83,8 @@ export function planHeading(plan: Plan): string {
     const name = typeof accelerator === "string" ? accelerator : accelerator.name;
     return `${name}:${count}`;
   });
-  return `${plan.mode} on ${mix.join(",")}, batch ${plan.batch} (estimated by the ${plan.cost_model} cost model)`;
+  const served = plan.serving === "throughput" ? " for throughput" : "";
+  return `${plan.mode}${served} on ${mix.join(",")}, batch ${plan.batch} (estimated by the ${plan.cost_model} cost model)`;
 }
 
 export function modelTable(model: ModelSummary): string {

@@ -1,5 +1,6 @@
 import type { Plan, PlanVerification } from "../../schemas/plan.ts";
 import type { LayerReport, Report } from "../../schemas/report.ts";
+import { comparedFigures, comparedTitle, type Figures, timesThePlan } from "../partition/comparison.ts";
 
 /** Layers shown; a page with more is of no use to people, and the JSON has them all. */
 const MAX_LAYERS = 500;
@@ -119,12 +120,18 @@ function planned(plan: Plan, picture: string | null): string {
   const mix = plan.mix.map(({ accelerator, count }) => {
     return `${typeof accelerator === "string" ? accelerator : accelerator.name} × ${count}`;
   });
-  const line = (name: string, part: { step_time_s: number; communication_bytes: number }) => [
-    name,
-    ms(1000 * part.step_time_s),
-    bytes(part.communication_bytes),
-    plan.step_time_s > 0 ? `${(part.step_time_s / plan.step_time_s).toFixed(2)}×` : "–",
-  ];
+  const figures = comparedFigures(plan);
+  const head = ["", "step time", ...figures.map(({ title }) => title), "communication", comparedTitle(plan)];
+  const line = (name: string, part: Figures) => {
+    const times = timesThePlan(plan, part);
+    return [
+      name,
+      ms(1000 * part.step_time_s),
+      ...figures.map(({ text }) => text(part)),
+      bytes(part.communication_bytes),
+      times === null ? "–" : `${times.toFixed(2)}×`,
+    ];
+  };
   const rows = [line("Hone", plan), ...BASELINES.map(([key, name]) => line(name, plan.baselines[key]))];
   const devices = plan.devices.map((device) => [
     device.name,
@@ -133,8 +140,11 @@ function planned(plan: Plan, picture: string | null): string {
     ms(1000 * device.busy_s),
   ]);
   return [
-    `<p>${escaped(mix.join(", "))}: ${plan.mode}, batch ${plan.batch}. Times are estimated by the ${plan.cost_model} cost model.</p>`,
-    table(["", "Step time", "Communication", "Times Hone"], rows),
+    `<p>${escaped(mix.join(", "))}: ${plan.mode}${plan.serving === "throughput" ? " for throughput" : ""}, batch ${plan.batch}. Times are estimated by the ${plan.cost_model} cost model.</p>`,
+    table(
+      head.map((title) => title.charAt(0).toUpperCase() + title.slice(1)),
+      rows,
+    ),
     picture === null ? "" : `<div class="scroll">${picture}</div>`,
     table(["Device", "Memory", "Of", "Busy"], devices),
     plan.verification ? `<p>${escaped(verified(plan.verification))}</p>` : "",
