@@ -40,11 +40,11 @@ export async function semiStructuredNodes(model: Model, nodes: readonly Node[]):
       let sparse = weights.length > 0;
       for (const role of weights) {
         if (!sparse) break;
-        const room = { elements: Math.min(left, LARGEST_WEIGHT), nodes: MOST_NODES };
+        const room = { elements: Math.min(left, LARGEST_WEIGHT), nodes: MOST_NODES, exceeded: false };
         const before = room.elements;
         const value = await constantValue(holders, graph, node.inputs[role.index] as string, opset, room);
-        left -= before - Math.max(0, room.elements);
-        if (!(room.elements >= 0)) unread++;
+        left -= before - room.elements;
+        if (room.exceeded) unread++;
         sparse =
           value !== null &&
           isSemiStructured(value, geometryOf(node, role, value.dims, { inputs: [], outputs: [] }));

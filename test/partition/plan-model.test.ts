@@ -89,6 +89,23 @@ test("a note counts the weights that are too large to be searched for zeros", as
   );
 });
 
+test("a weight whose numbers make no sense counts dense, wherever it is stored", async () => {
+  const short: Tensor = { ...along, data: { kind: "raw", bytes: new Uint8Array(12) } };
+  expect(await step(product(short, 64), device({ tf32: 1e12 }), "inference")).toBe(FLOPS / 1e12);
+  const constant = modelOf(
+    graphOf({
+      nodes: [
+        node("Constant", [], ["c"], { value: { type: "tensor", value: short } }),
+        node("Identity", ["c"], ["w"]),
+        node("MatMul", ["x", "w"], ["y"]),
+      ],
+      inputs: [value("x", ["N", 64])],
+      outputs: [value("y", ["N", 32])],
+    }),
+  );
+  expect(await step(constant, device({ tf32: 1e12 }), "inference")).toBe(FLOPS / 1e12);
+});
+
 /** The four neighbours of every group looked at one by one. */
 function slowly(dims: readonly number[], data: Float32Array, axis: number): boolean {
   const stride = dims.slice(axis + 1).reduce((a, b) => a * b, 1);

@@ -1,4 +1,4 @@
-import type { ConstantHolders } from "../constant-holders.ts";
+import type { ConstantHolders, Holder } from "../constant-holders.ts";
 import { ModelError } from "../errors.ts";
 import type { Graph } from "../model.ts";
 import { readSparseTensor } from "../sparse.ts";
@@ -13,6 +13,8 @@ export interface Room {
   elements: number;
   /** Nodes between constants and the value. */
   nodes: number;
+  /** Set where a constant was larger than what was left. */
+  exceeded: boolean;
 }
 
 /**
@@ -28,28 +30,45 @@ export async function constantValue(
   opset: number,
   room: Room,
 ): Promise<TensorValue | null> {
+  try {
+    return await valueIn(holders, graph, name, opset, room);
+  } catch (error) {
+    if (error instanceof ModelError) return null;
+    throw error;
+  }
+}
+
+async function valueIn(
+  holders: ConstantHolders,
+  graph: Graph,
+  name: string,
+  opset: number,
+  room: Room,
+): Promise<TensorValue | null> {
   const maker = holders.maker(graph, name);
   if (!maker) return null;
   const { made } = maker;
-  if ("kind" in made) {
-    const numbers = "values" in made.tensor ? made.tensor.values : made.tensor;
-    if (numbers.data.kind === "external" && !numbers.data.span) return null;
-    room.elements -= elementCount(made.tensor.dims);
-    if (!(room.elements >= 0)) return null;
-    try {
-      return "values" in made.tensor ? await readSparseTensor(made.tensor) : await readTensor(made.tensor);
-    } catch (error) {
-      if (error instanceof ModelError) return null;
-      throw error;
-    }
-  }
+  if ("kind" in made) return stored(made, room);
   if (room.nodes-- <= 0) return null;
   const inputs: (TensorValue | undefined)[] = [];
   for (const input of made.inputs) {
-    const value = input === "" ? undefined : await constantValue(holders, maker.graph, input, opset, room);
+    const value = input === "" ? undefined : await valueIn(holders, maker.graph, input, opset, room);
     if (value === null) return null;
     inputs.push(value);
   }
   const values = evaluateNode(await withTensorsAtHand(made), inputs, opset);
   return values?.[made.outputs.indexOf(name)] ?? null;
+}
+
+async function stored({ tensor }: Holder, room: Room): Promise<TensorValue | null> {
+  const sparse = "values" in tensor;
+  const { data } = sparse ? tensor.values : tensor;
+  if (data.kind === "external" && !data.span) return null;
+  const count = elementCount(tensor.dims);
+  if (!(count >= 0 && count <= room.elements)) {
+    room.exceeded = true;
+    return null;
+  }
+  room.elements -= count;
+  return sparse ? readSparseTensor(tensor) : readTensor(tensor);
 }
