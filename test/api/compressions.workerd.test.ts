@@ -74,6 +74,7 @@ describe("a compression", () => {
     });
     expect(page.headers.get("content-type")).toContain("text/html");
     const plan = Plan.parse(await jsonOf(await account.fetch(`/v1/compressions/${job.id}/plan`)));
+    expect(plan.verification).toMatchObject({ status: "passed", data: "synthetic" });
     for (const baseline of Object.values(plan.baselines)) {
       if (baseline.fits) expect(plan.step_time_s).toBeLessThanOrEqual(baseline.step_time_s);
     }

@@ -1,9 +1,10 @@
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { Plan } from "../../schemas/plan.ts";
 import { Fidelity } from "../../schemas/report.ts";
 import { ModelSummary } from "../../schemas/resources.ts";
+import { ShardManifest } from "../../schemas/shards.ts";
 import { badModels, tinyModel } from "../onnx/bytes.ts";
 import { FACES, folder, hone, KEYWORDS } from "./run.ts";
 
@@ -82,6 +83,30 @@ describe("hone plan --format", () => {
     ]);
     expect(code).not.toBe(0);
     expect(stderr).toContain("weights.bin");
+  });
+});
+
+describe("hone plan, run", () => {
+  test("--verify compares the devices' parts with the whole, --shards writes them", async () => {
+    const cwd = folder();
+    const flags = ["--mix", "tpu-v3:2,tpu-v2:2", "--batch", "8", "--verify", "--shards", "shards"];
+    const { code, stdout } = await hone(["plan", KEYWORDS, ...flags], { cwd });
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^verification passed \(\d virtual devices, 8 samples, /m);
+    const manifest = ShardManifest.parse(
+      JSON.parse(await readFile(join(cwd, "shards", "manifest.json"), "utf8")),
+    );
+    for (const { file } of manifest.stages.flatMap((stage) => stage.shards)) {
+      expect((await hone(["inspect", join("shards", file)], { cwd })).code).toBe(0);
+    }
+    const json = await hone(["plan", KEYWORDS, "--mix", "tpu-v3:1", "--verify", "--json"]);
+    expect(Plan.parse(JSON.parse(json.stdout)).verification).toMatchObject({ status: "passed", devices: 1 });
+  });
+
+  test("a model of shapes only cannot be run", async () => {
+    const { code, stderr } = await hone(["plan", "zoo:alexnet", "--mix", "tpu-v3:2", "--verify"]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/shapes only/);
   });
 });
 

@@ -26,7 +26,10 @@ describe("hone compress", () => {
     for (const baseline of Object.values(plan.baselines)) {
       expect(plan.step_time_s).toBeLessThanOrEqual(baseline.step_time_s);
     }
-    expect(readFileSync(join(cwd, "report.html"), "utf8")).toMatch(/^<!doctype html>/);
+    expect(plan.verification).toMatchObject({ status: "passed", data: "synthetic" });
+    const page = readFileSync(join(cwd, "report.html"), "utf8");
+    expect(page).toMatch(/^<!doctype html>/);
+    expect(page).toContain("compared with the whole model: passed");
     expect(run.stdout).toMatch(/^bytes +204\.\d kB +\d/m);
     expect(run.stdout).toContain("data parallel");
     expect(run.stderr).toMatch(/\d+% inspect/);

@@ -12,8 +12,9 @@ import { planNetwork } from "../../../src/partition/plan.ts";
 import { zooNetwork } from "../../../src/partition/zoo.ts";
 import { nodeRuntime } from "../../../src/runtime/node.ts";
 import { floats, floatTensor, graphOf, modelOf, node, value } from "../../compress/tiny.ts";
-import { MIXES, tried } from "./check.ts";
+import { tried } from "./check.ts";
 import { type Choose, typesOf } from "./forced-plan.ts";
+import { MIXES } from "./mixes.ts";
 import { randomModels } from "./random-models.ts";
 
 function fed(dims: readonly number[], seed: number): TensorValue {
@@ -43,7 +44,6 @@ test("random networks under random types and shares give what the whole gives, t
         const feeds = [1, 2, 3].map((sample) => ({ x: fed(dims, sample) }));
         const found = await tried({ model, feeds, mix, choose: drawn(seed) });
         expect(found).toMatchObject({ status: "passed", undivided: [], not_run: [] });
-        expect(found.worst?.relative_error).toBeLessThan(1e-5);
       },
     ),
     { numRuns: 30 },

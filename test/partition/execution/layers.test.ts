@@ -3,7 +3,8 @@ import { DataType } from "../../../src/onnx/data-type.ts";
 import type { Dim, Model, Node, Tensor } from "../../../src/onnx/model.ts";
 import { elementCount, type TensorValue } from "../../../src/onnx/tensor-value.ts";
 import { floats, floatTensor, graphOf, int, ints, modelOf, node, value } from "../../compress/tiny.ts";
-import { MIXES, tried } from "./check.ts";
+import { tried } from "./check.ts";
+import { MIXES } from "./mixes.ts";
 
 function fed(dims: readonly number[], seed: number): TensorValue {
   return { dataType: DataType.FLOAT, dims, data: floats(dims, seed) };
