@@ -1,3 +1,4 @@
+import { subgraphsOf, walkGraphs } from "../../onnx/edit.ts";
 import type { Node } from "../../onnx/model.ts";
 import type { NetworkNode } from "../graph.ts";
 import type { TracedNetwork } from "../network.ts";
@@ -23,7 +24,7 @@ export class Placer {
   readonly #planned = new Map<Node, NetworkNode>();
   readonly #dimsOf: DimsOf;
   readonly #seen = new Set<string>();
-  /** Layers whose operator cannot be divided as planned. */
+  /** Layers that run whole where the plan divides them. */
   readonly undivided = new Set<string>();
 
   /** @param home where values were made, filled as nodes are placed */
@@ -86,6 +87,7 @@ export class Placer {
 
   /** What the plan does not name runs where its input is, on slices where it can. */
   #following(node: Node): (Placed | null)[] {
+    this.#noteBodies(node);
     const lead = node.inputs.find((name) => this.#isSpread(name));
     const boxes = lead === undefined ? undefined : this.#home.get(lead);
     const whole = wholePart(node, this.#dimsOf);
@@ -99,6 +101,17 @@ export class Placer {
       if (!box || isEmpty(box)) return null;
       return { samples: box[0] as Range, part: keeps ? (sliced[device] as Part) : whole };
     });
+  }
+
+  /** Layers inside a Loop or Scan run as often as its body does, on every device that runs it. */
+  #noteBodies(node: Node): void {
+    for (const { graph } of subgraphsOf(node).flatMap((body) => [...walkGraphs(body.graph)])) {
+      for (const planned of graph.nodes.map((inner) => this.#plannedAs(inner))) {
+        if (!planned) continue;
+        this.#seen.add(planned.name);
+        this.undivided.add(planned.name);
+      }
+    }
   }
 
   /** Whether some device has less than all of a value. */

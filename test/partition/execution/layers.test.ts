@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
+import { narrow } from "../../../src/onnx/constant/half.ts";
 import { DataType } from "../../../src/onnx/data-type.ts";
 import type { Dim, Model, Node, Tensor } from "../../../src/onnx/model.ts";
+import { tensorOf } from "../../../src/onnx/tensor.ts";
 import { elementCount, type TensorValue } from "../../../src/onnx/tensor-value.ts";
 import { floats, floatTensor, graphOf, int, ints, modelOf, node, value } from "../../compress/tiny.ts";
 import { tried } from "./check.ts";
@@ -223,4 +225,61 @@ test("a weight behind decoding is computed once and sliced", async () => {
     choose: (_, level) => ({ type: level % 2 === 0 ? "II" : "III", share: 0.6 }),
   });
   expect(found).toMatchObject({ status: "passed", undivided: [], not_run: [] });
+});
+
+test("a Loop runs whole, and the layers inside it are named", async () => {
+  const dims = [1, 6];
+  const body = graphOf({
+    nodes: [
+      node("Identity", ["go"], ["goes_on"]),
+      node("MatMul", ["h", "w"], ["product"]),
+      node("Tanh", ["product"], ["next"]),
+    ],
+    inputs: [value("i", [], DataType.INT64), value("go", [], DataType.BOOL), value("h", dims)],
+    outputs: [value("goes_on", [], DataType.BOOL), value("next", dims)],
+  });
+  const count = { dataType: DataType.INT64, dims: [], data: BigInt64Array.of(3n) };
+  const model = modelOf(
+    graphOf({
+      nodes: [
+        node("MatMul", ["x", "w"], ["a"]),
+        node("Loop", ["count", "", "a"], ["b"], { body: { type: "graph", value: body } }),
+        node("MatMul", ["b", "w"], ["y"]),
+      ],
+      initializers: [floatTensor("w", [6, 6], floats([6, 6])), tensorOf("count", count)],
+      inputs: [value("x", dims)],
+      outputs: [{ name: "y" }],
+    }),
+  );
+  const found = await tried({
+    model,
+    feeds: [{ x: fed(dims, 1) }],
+    mix: MIXES["three devices"]!,
+    choose: () => ({ type: "III", share: 0.4 }),
+  });
+  expect(found).toMatchObject({ status: "passed", not_run: [] });
+  expect(found.undivided).toEqual([expect.stringContaining("product")]);
+});
+
+test("halves are compared by what rounding partial sums to them allows", async () => {
+  const half = (dims: readonly number[], seed: number): TensorValue => ({
+    dataType: DataType.FLOAT16,
+    dims,
+    data: narrow(DataType.FLOAT16, floats(dims, seed)),
+  });
+  const model = modelOf(
+    graphOf({
+      nodes: [node("MatMul", ["x", "w"], ["y"])],
+      initializers: [tensorOf("w", half([40, 9], 3))],
+      inputs: [value("x", [1, 40], DataType.FLOAT16)],
+      outputs: [value("y", [1, 9], DataType.FLOAT16)],
+    }),
+  );
+  const found = await tried({
+    model,
+    feeds: [{ x: half([1, 40], 5) }],
+    mix: MIXES["eight devices in two groups"]!,
+    choose: () => ({ type: "II", share: 0.4 }),
+  });
+  expect(found).toMatchObject({ status: "passed", tolerance: 5e-3 });
 });
