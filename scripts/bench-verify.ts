@@ -7,9 +7,9 @@ import type { Model } from "../src/onnx/model.ts";
 import { readModel } from "../src/onnx/read.ts";
 import { bytesSource } from "../src/onnx/source.ts";
 import { inOrder } from "../src/onnx/validate.ts";
+import { withoutIfs } from "../src/partition/execution/branches.ts";
 import { verifyPlan } from "../src/partition/execution/verify.ts";
-import { networkForModel } from "../src/partition/network.ts";
-import { planNetwork } from "../src/partition/plan.ts";
+import { planModel } from "../src/partition/plan-model.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 import { type RealModel, realModels } from "../test/models/registry.ts";
 import { MIXES } from "../test/partition/execution/mixes.ts";
@@ -43,7 +43,10 @@ const wanted = realModels.filter(
 await mkdir(FOLDER, { recursive: true });
 for (const real of wanted) {
   const rows = await measured(real);
-  await writeFile(join(FOLDER, `${real.name}.json`), `${JSON.stringify(rows, null, 1)}\n`);
+  await writeFile(
+    join(FOLDER, `${real.name}.json`),
+    `[\n${rows.map((row) => JSON.stringify(row)).join(",\n")}\n]\n`,
+  );
 }
 await writeTable();
 
@@ -65,11 +68,12 @@ async function measured(real: RealModel): Promise<Row[]> {
 }
 
 async function verified(real: RealModel, model: Model, file: Row["file"], mix: string): Promise<Row> {
-  const plan = planNetwork(await networkForModel(model, BATCH), MIXES[mix] ?? [], { batch: BATCH });
-  const types: Record<string, number> = {};
-  for (const { type } of plan.layers) types[type.join("·")] = (types[type.join("·")] ?? 0) + 1;
   const runtime = await nodeRuntime();
   const samples = await real.samples(BATCH);
+  const { taken } = await withoutIfs(model, runtime, samples);
+  const plan = await planModel(model, MIXES[mix] ?? [], { batch: BATCH }, taken);
+  const types: Record<string, number> = {};
+  for (const { type } of plan.layers) types[type.join("·")] = (types[type.join("·")] ?? 0) + 1;
   const found = await verifyPlan({ model, plan, runtime, samples, limit: LIMIT });
   const { status, devices, boundaries, worst, outputs, undivided, not_run } = found;
   return {

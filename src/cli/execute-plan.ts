@@ -1,13 +1,18 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { Plan, PlanVerification } from "../../schemas/plan.ts";
+import type { Mix } from "../../schemas/mix.ts";
+import type { Plan, PlanOptions, PlanVerification } from "../../schemas/plan.ts";
 import { inputsOf } from "../evaluate/input-spec.ts";
 import { readSamples } from "../evaluate/samples.ts";
 import type { Model } from "../onnx/model.ts";
 import { readModel } from "../onnx/read.ts";
 import { inOrder, validateModel } from "../onnx/validate.ts";
 import { encodeModel } from "../onnx/write.ts";
-import { exportShards, verifyPlan } from "../partition/execution/verify.ts";
+import { withoutIfs } from "../partition/execution/branches.ts";
+import { exportShards } from "../partition/execution/prepare.ts";
+import { sampleFeeds } from "../partition/execution/sample-feeds.ts";
+import { verifyPlan } from "../partition/execution/verify.ts";
+import { planModel } from "../partition/plan-model.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import type { Feeds } from "../runtime/runtime.ts";
 import { contentOf } from "./file-source.ts";
@@ -17,6 +22,20 @@ import { writeOutput } from "./output.ts";
 
 /** Bytes that running a plan may take here: 170 million weights, or fewer and what they compute. */
 const LIMIT = 2 ** 31;
+
+/** A plan of the branches that the inputs take, so that running it says something of each of its layers. */
+export async function planFile(
+  path: string,
+  mix: Mix,
+  options: PlanOptions,
+  samples: SamplesFile | null,
+): Promise<Plan> {
+  const runtime = await nodeRuntime();
+  return withModel(path, async (model) => {
+    const feeds = await sampleFeeds(model, runtime, await feedsOf(model, samples), 1);
+    return planModel(model, mix, options, (await withoutIfs(model, runtime, feeds)).taken);
+  });
+}
 
 /** Runs a plan of a model on disk on virtual devices. */
 export async function verifyFile(

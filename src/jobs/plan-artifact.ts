@@ -1,7 +1,9 @@
 import type { Plan, PlanVerification } from "../../schemas/plan.ts";
 import type { Reference } from "../evaluate/reference.ts";
 import type { Model } from "../onnx/model.ts";
+import { withoutIfs } from "../partition/execution/branches.ts";
 import { blank, verifyPlan } from "../partition/execution/verify.ts";
+import type { TakenBranches } from "../partition/network.ts";
 import { planModel } from "../partition/plan-model.ts";
 import type { Feeds } from "../runtime/runtime.ts";
 import type { ArtifactFacts } from "./assemble-artifact.ts";
@@ -30,12 +32,19 @@ export async function planArtifact(context: Context): Promise<{ key: string } | 
   const { job, artifact, blobs } = context;
   if (job.mix === null) return null;
   const model = await readStored(blobs, artifact.readableKey);
-  const plan = await planModel(model, job.mix, job.plan);
+  const plan = await planModel(model, job.mix, job.plan, await takenBranches(context, model));
   const verified: Plan = { ...plan, verification: await verify(context, model, plan) };
   const bytes = new TextEncoder().encode(JSON.stringify(verified));
   const key = `${job.prefix}plan.json`;
   await putBytes(blobs, key, bytes);
   return { key };
+}
+
+/** The plan is for what the samples compute. */
+async function takenBranches({ calibration, bench, host }: Context, model: Model): Promise<TakenBranches> {
+  if (!calibration.runs) return new Map();
+  const { single } = await bench.reference();
+  return (await withoutIfs(model, await host.runtime(), [single])).taken;
 }
 
 /** A verification says what it has found; it never ends a job whose artifact and plan are there. */

@@ -33,14 +33,21 @@ export interface TracedNetwork {
   readonly origins: readonly Node[];
 }
 
-/** {@link networkForModel} with where its nodes come from. */
-export async function tracedNetwork(model: Model, batch?: number): Promise<TracedNetwork> {
+/** Ifs, and the attribute with the branch that inputs take, where that is known. */
+export type TakenBranches = ReadonlyMap<Node, string>;
+
+/** {@link networkForModel} with where its nodes come from. Of an If whose branch is known that one counts. */
+export async function tracedNetwork(
+  model: Model,
+  batch?: number,
+  taken: TakenBranches = new Map(),
+): Promise<TracedNetwork> {
   const shapes = await inferShapes(model, { inputShapes: inputShapesFor(model, batch ?? 1) });
-  const whole = traced(model, shapes, batch);
+  const whole = traced(model, shapes, batch, taken);
   if (whole.network.notes.length === 0 || (batch ?? 1) === 1) return whole;
   // A reshape to a constant size breaks for other batches than its own: count one sample then, and multiply.
   const single = await inferShapes(model, { inputShapes: inputShapesFor(model, 1) });
-  const multiplied = traced(model, single, batch);
+  const multiplied = traced(model, single, batch, taken);
   return multiplied.network.notes.length < whole.network.notes.length ? multiplied : whole;
 }
 
@@ -56,8 +63,13 @@ export function networkOf(model: Model, shapes: Shapes, batch?: number): Network
   return traced(model, shapes, batch).network;
 }
 
-function traced(model: Model, shapes: Shapes, batch: number | undefined): TracedNetwork {
-  return new NetworkBuilder(model, shapes, sizesOf(model, shapes, batch)).build();
+function traced(
+  model: Model,
+  shapes: Shapes,
+  batch: number | undefined,
+  taken: TakenBranches = new Map(),
+): TracedNetwork {
+  return new NetworkBuilder(model, shapes, sizesOf(model, shapes, batch), taken).build();
 }
 
 /** Where a value comes from: a node of the network, or nothing that counts (an input, a constant). */
@@ -71,6 +83,7 @@ interface Draft extends Omit<NetworkNode, "output" | "passesError"> {
 class NetworkBuilder {
   readonly #model: Model;
   readonly #sizes: Sizes;
+  readonly #taken: TakenBranches;
   readonly #layers = new Map<Node, Layer[]>();
   readonly #nodes: Draft[] = [];
   readonly #origins: Node[] = [];
@@ -83,8 +96,9 @@ class NetworkBuilder {
   readonly #notes = new Set<string>();
   readonly #guessed = new Set<string>();
 
-  constructor(model: Model, shapes: Shapes, sizes: Sizes) {
+  constructor(model: Model, shapes: Shapes, sizes: Sizes, taken: TakenBranches) {
     this.#model = model;
+    this.#taken = taken;
     this.#sizes = sizes;
     this.#weightBytes = new WeightBytes(model, shapes);
     for (const layer of listLayers(model, shapes)) {
@@ -192,7 +206,7 @@ class NetworkBuilder {
     return found;
   }
 
-  /** If: the branch that computes more. Loop and Scan: the body, once. */
+  /** If: the branch that is taken, else the one that computes more. Loop and Scan: the body, once. */
   #control(graph: Graph, node: Node, sources: Map<string, Source>): void {
     const bodies = subgraphsOf(node);
     const weight = (body: Graph): number =>
@@ -204,16 +218,17 @@ class NetworkBuilder {
           subgraphsOf(inner).reduce((inside, { graph: next }) => inside + weight(next), 0),
         0,
       );
-    const heaviest = bodies.reduce((a, b) => (weight(b.graph) > weight(a.graph) ? b : a)).graph;
+    const known = bodies.find(({ attribute }) => attribute === this.#taken.get(node));
+    const counted = (known ?? bodies.reduce((a, b) => (weight(b.graph) > weight(a.graph) ? b : a))).graph;
     if (node.opType !== "If") {
       this.#notes.add(`The body of ${node.opType} ${node.name} is counted for one iteration.`);
       // A body's inputs are, at least in part, what the node is given.
       const given = node.inputs.map((name) => sources.get(name) ?? null).find((source) => source !== null);
-      for (const { name } of heaviest.inputs) sources.set(name, given ?? null);
+      for (const { name } of counted.inputs) sources.set(name, given ?? null);
     }
-    const inner = this.#graph(heaviest, sources);
+    const inner = this.#graph(counted, sources);
     for (const [i, name] of node.outputs.entries()) {
-      const from = heaviest.outputs[i]?.name ?? heaviest.outputs.at(-1)?.name ?? "";
+      const from = counted.outputs[i]?.name ?? counted.outputs.at(-1)?.name ?? "";
       const control = isControl(this.#sizes.dataType(graph, name));
       if (name !== "") sources.set(name, control ? null : (inner.get(from) ?? null));
     }

@@ -2,7 +2,7 @@ import type { Mix } from "../../schemas/mix.ts";
 import type { Plan, PlanOptions } from "../../schemas/plan.ts";
 import type { Model, Node } from "../onnx/model.ts";
 import { resolveMix } from "./mix.ts";
-import { tracedNetwork } from "./network.ts";
+import { type TakenBranches, tracedNetwork } from "./network.ts";
 import { modeOf, planNetwork } from "./plan.ts";
 import { semiStructuredNodes } from "./semi-structured.ts";
 
@@ -11,11 +11,17 @@ import { semiStructuredNodes } from "./semi-structured.ts";
  * are looked at where an accelerator of the mix multiplies 2:4 sparse ones faster, for inference only: training
  * multiplies by gradients and by transposed weights too, and fills the zeros.
  *
+ * @param taken branches that the model's inputs take, where that is known
  * @throws MixError when the mix makes no sense, or lacks a figure that the objective needs
  */
-export async function planModel(model: Model, mix: Mix, options: PlanOptions = {}): Promise<Plan> {
+export async function planModel(
+  model: Model,
+  mix: Mix,
+  options: PlanOptions = {},
+  taken: TakenBranches = new Map(),
+): Promise<Plan> {
   const exploited = resolveMix(mix).some(({ accelerator }) => accelerator.sparse_2_4);
-  const { network, origins } = await tracedNetwork(model, options.batch);
+  const { network, origins } = await tracedNetwork(model, options.batch, taken);
   if (!exploited || modeOf(options) === "training") return planNetwork(network, mix, options);
   const sparse = await semiStructuredNodes(model, origins);
   const notes = [...network.notes];

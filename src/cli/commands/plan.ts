@@ -4,6 +4,7 @@ import { type Plan, PlanFormat, type PlanVerification } from "../../../schemas/p
 import { type ExportedPlan, exportPlan } from "../../partition/exports/export-plan.ts";
 import { engineFor } from "../engine-for.ts";
 import { UsageError } from "../errors.ts";
+import type { planFile } from "../execute-plan.ts";
 import {
   addPlanOptions,
   addServerOption,
@@ -64,8 +65,10 @@ async function makePlan(model: string, flags: Flags): Promise<void> {
     );
   }
   const samples = flags.data === undefined ? null : samplesFile(flags.data);
-  const engine = await engineFor(flags);
-  const plan = await engine.plan({ model, mix, options });
+  const plan =
+    executed && !flags.api
+      ? await planForInputs(model, mix, options, samples)
+      : await (await engineFor(flags)).plan({ model, mix, options });
   const verification = flags.verify ? await verified(model, plan, samples) : undefined;
   if (flags.shards !== undefined) {
     const { writeShards } = await import("../execute-plan.ts");
@@ -83,6 +86,11 @@ async function makePlan(model: string, flags: Flags): Promise<void> {
     process.stderr.write(`hone: ${verificationLine(verification)}\n`);
     process.exitCode = 1;
   }
+}
+
+async function planForInputs(...request: Parameters<typeof planFile>): Promise<Plan> {
+  const { planFile } = await import("../execute-plan.ts");
+  return planFile(...request);
 }
 
 /** Loaded late: it brings the runtime. */

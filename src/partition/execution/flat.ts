@@ -1,15 +1,15 @@
 import { DataType } from "../../onnx/data-type.ts";
-import { freshNames, graphAttribute } from "../../onnx/edit.ts";
-import { inlinedBranch } from "../../onnx/inlined-branch.ts";
-import type { Graph, Model, Node, Tensor, ValueInfo } from "../../onnx/model.ts";
+import type { Graph, Model, Node, ValueInfo } from "../../onnx/model.ts";
 import { Captures, orderedNodes } from "../../onnx/scope.ts";
 import { inferShapes } from "../../onnx/shapes/infer.ts";
 import type { Shapes } from "../../onnx/shapes/shapes.ts";
 import { readSparseTensor } from "../../onnx/sparse.ts";
 import { readTensor, tensorOf } from "../../onnx/tensor.ts";
 import { elementCount, type TensorArray, type TensorValue } from "../../onnx/tensor-value.ts";
-import { modelBytes } from "../../onnx/write.ts";
 import type { Feeds, Runtime } from "../../runtime/runtime.ts";
+import type { TakenBranches } from "../network.ts";
+import { answering, answersOf, bare } from "./answers.ts";
+import { withoutIfs } from "./branches.ts";
 import { ExecutionError } from "./errors.ts";
 import { twinsOf } from "./twins.ts";
 
@@ -33,6 +33,8 @@ export interface FlatModel {
   readonly constants: ReadonlyMap<string, TensorValue>;
   /** Facts of every value that nodes make, and of the inputs. */
   readonly values: ReadonlyMap<string, ValueFacts>;
+  /** Branches of the given model's Ifs. */
+  readonly taken: TakenBranches;
   /** Feeds that take the same branches as the first one. */
   readonly feeds: readonly Feeds[];
 }
@@ -85,85 +87,12 @@ export async function flatten(model: Model, runtime: Runtime, feeds: readonly Fe
   return {
     model: flat,
     origins: taken.origins,
+    taken: taken.taken,
     twins: twinsOf(model.graph),
     constants,
     values,
     feeds: taken.feeds,
   };
-}
-
-/** The model with these values as its only outputs. */
-export function answering(model: Model, outputs: readonly ValueInfo[]): Model {
-  const { graph, irVersion, opsetImports, metadata, functions } = model;
-  return { irVersion, opsetImports, metadata, functions, graph: { ...bare(graph), outputs } };
-}
-
-/** A copy of the graph that has lost the bytes it was read from. */
-function bare({ name, nodes, initializers, sparseInitializers, inputs, outputs, valueInfo }: Graph): Graph {
-  return { name, nodes, initializers, sparseInitializers, inputs, outputs, valueInfo };
-}
-
-/** Puts the branch that the feeds take in place of every If of the graph, of those inside branches too. */
-async function withoutIfs(
-  model: Model,
-  runtime: Runtime,
-  all: readonly Feeds[],
-): Promise<{ model: Model; origins: Map<Node, Node>; feeds: readonly Feeds[] }> {
-  const origins = new Map<Node, Node>();
-  const fresh = freshNames(model);
-  let [current, feeds] = [model, all];
-  for (;;) {
-    const { graph } = current;
-    const branching = graph.nodes.filter(({ opType, domain }) => opType === "If" && isStandard(domain));
-    if (branching.length === 0) return { model: current, origins, feeds };
-    const conditions = [...new Set(branching.map(({ inputs }) => inputs[0] ?? ""))];
-    const answers = await answersOf(
-      answering(
-        current,
-        conditions.map((name) => typed(name, DataType.BOOL)),
-      ),
-      runtime,
-      feeds,
-    );
-    const choices = answers.map((answer) => conditions.map((name) => Boolean(answer[name]?.data[0])));
-    feeds = feeds.filter((_, i) => `${choices[i]}` === `${choices[0]}`);
-    const choice = new Map(conditions.map((name, i) => [name, choices[0]?.[i] ?? false]));
-    const initializers: Tensor[] = [...graph.initializers];
-    const nodes = graph.nodes.flatMap((node) => {
-      if (!branching.includes(node)) return [node];
-      const name = choice.get(node.inputs[0] ?? "") ? "then_branch" : "else_branch";
-      const branch = graphAttribute(node, name);
-      if (!branch || branch.sparseInitializers.length > 0) {
-        throw new ExecutionError("unsupported", `the If ${node.name} has a branch that cannot be inlined`);
-      }
-      const inlined = inlinedBranch(branch, node, fresh);
-      initializers.push(...inlined.initializers);
-      // An If that was inside another has been renamed, its branches too: they are told by the If that it was.
-      const given = graphAttribute(origins.get(node) ?? node, name)?.nodes ?? [];
-      for (const [i, inner] of given.entries()) origins.set(inlined.nodes[i] as Node, inner);
-      return inlined.nodes;
-    });
-    current = answering({ ...current, graph: { ...bare(graph), nodes, initializers } }, graph.outputs);
-  }
-}
-
-function isStandard(domain: string): boolean {
-  return domain === "" || domain === "ai.onnx";
-}
-
-function typed(name: string, dataType: number): ValueInfo {
-  return { name, type: { kind: "tensor", dataType } };
-}
-
-async function answersOf(model: Model, runtime: Runtime, feeds: readonly Feeds[]): Promise<Feeds[]> {
-  const session = await runtime.load(await modelBytes(model));
-  try {
-    const answers: Feeds[] = [];
-    for (const feed of feeds) answers.push(await session.run(feed));
-    return answers;
-  } finally {
-    await session.release();
-  }
 }
 
 interface Folded {

@@ -1,22 +1,18 @@
 import type { Plan, PlanVerification } from "../../../schemas/plan.ts";
-import { syntheticSamples } from "../../evaluate/synthetic.ts";
 import { DataType } from "../../onnx/data-type.ts";
-import { walkGraphs } from "../../onnx/edit.ts";
 import { jumpsOf } from "../../onnx/jumps.ts";
 import type { Model } from "../../onnx/model.ts";
-import { inferShapes } from "../../onnx/shapes/infer.ts";
-import { elementCount, type TensorValue } from "../../onnx/tensor-value.ts";
-import { modelBytes } from "../../onnx/write.ts";
-import type { Feeds, LoadOptions, Runtime } from "../../runtime/runtime.ts";
-import { tracedNetwork } from "../network.ts";
+import type { TensorValue } from "../../onnx/tensor-value.ts";
+import type { Feeds, Runtime } from "../../runtime/runtime.ts";
+import { answering, answersOf } from "./answers.ts";
 import { Comparison } from "./compare.ts";
-import { ExecutionError } from "./errors.ts";
 import { AS_WRITTEN, execute } from "./execute.ts";
-import { answering, type FlatModel, flatten, withConstants } from "./flat.ts";
-import { type Shards, shardsOf } from "./manifest.ts";
-import { programOf } from "./program.ts";
+import { type FlatModel, withConstants } from "./flat.ts";
+import { type ExecutionRequest, type Prepared, prepare } from "./prepare.ts";
+import { megabytes, runBytes, sampleFeeds } from "./sample-feeds.ts";
 import { onUnitScale } from "./unit-scale.ts";
-import { type Work, workOf } from "./work.ts";
+import { verdict } from "./verdict.ts";
+import { workOf } from "./work.ts";
 
 /** Largest relative error that passes: float32 sums in another order stay far below. */
 const TOLERANCE = 1e-4;
@@ -24,27 +20,8 @@ const TOLERANCE = 1e-4;
 const HALF_TOLERANCE = 5e-3;
 const HALVES: ReadonlySet<number> = new Set([DataType.FLOAT16, DataType.BFLOAT16]);
 
-/** Samples that are shared out at most. */
-const MOST_SAMPLES = 8;
 /** Devices that are run at most. */
 const MOST_DEVICES = 64;
-
-export interface VerifyRequest {
-  readonly model: Model;
-  readonly plan: Plan;
-  readonly runtime: Runtime;
-  /** Inputs of one sample each; null for made-up ones. */
-  readonly samples: readonly Feeds[] | null;
-  /** Bytes that weights, three times, and all samples' activations may take. */
-  readonly limit: number;
-}
-
-/** A plan made executable, with inputs to run it on. */
-export interface Prepared {
-  readonly flat: FlatModel;
-  readonly shards: Shards;
-  readonly feeds: readonly Feeds[];
-}
 
 /**
  * Runs the plan's forward pass on virtual devices and compares every value between their shards, and every output,
@@ -52,15 +29,15 @@ export interface Prepared {
  *
  * @throws ExecutionError where the plan is not one of this model; SyntheticInputError where no input can be made up
  */
-export async function verifyPlan(request: VerifyRequest): Promise<PlanVerification> {
+export async function verifyPlan(request: ExecutionRequest): Promise<PlanVerification> {
   const { plan, model, runtime } = request;
   const base = blank(plan, request.samples ? "calibration" : "synthetic");
   if (plan.devices.length > MOST_DEVICES) {
     const reason = `${plan.devices.length} devices are planned for, and at most ${MOST_DEVICES} are run; plan a smaller mix to verify it`;
     return { ...base, status: "skipped", reason };
   }
-  const feeds = await feedsOf(request);
-  const bytes = await bytesOf(model, feeds[0] ?? {});
+  const feeds = await sampleFeeds(model, runtime, request.samples, plan.batch);
+  const bytes = await runBytes(model, feeds[0] ?? {});
   const affordable = Math.floor((request.limit - bytes.weights) / Math.max(1, bytes.activations));
   if (affordable < 1) {
     const [size, most] = [bytes.weights + bytes.activations, request.limit].map(megabytes);
@@ -71,84 +48,12 @@ export async function verifyPlan(request: VerifyRequest): Promise<PlanVerificati
     };
   }
   const prepared = await prepare(request, feeds.slice(0, affordable), workOf);
-  return judge(base, prepared, runtime, model);
-}
-
-/**
- * The models that the plan's devices run and their manifest, for the plan's whole batch.
- *
- * @throws ExecutionError where the plan is not one of this model, or the model is above the limit
- */
-export async function exportShards(request: VerifyRequest): Promise<Shards> {
-  const { model, plan, runtime, limit } = request;
-  const feeds = (await feedsOf(request)).slice(0, 1);
-  const { weights } = await bytesOf(model, feeds[0] ?? {});
-  if (weights > limit) {
-    throw new ExecutionError(
-      "too_large",
-      `writing shards of this model takes ${megabytes(weights)} MB, and at most ${megabytes(limit)} MB are taken here`,
-    );
-  }
-  const traced = await tracedNetwork(model, plan.batch);
-  const flat = await flatten(model, runtime, feeds);
-  return shardsOf(flat, programOf(flat, traced, workOf(plan, traced.network), plan.batch));
-}
-
-/** Lays a plan out for the inputs given. `share` says who does what. */
-export async function prepare(
-  { model, plan, runtime }: Pick<VerifyRequest, "model" | "plan" | "runtime">,
-  feeds: readonly Feeds[],
-  share: typeof workOf,
-): Promise<Prepared> {
-  const traced = await tracedNetwork(model, plan.batch);
-  const work: Work = share(plan, traced.network);
-  const flat = await flatten(model, runtime, feeds);
-  const program = programOf(flat, traced, work, flat.feeds.length);
-  return { flat, shards: shardsOf(flat, program), feeds: flat.feeds };
-}
-
-/** As many samples as the plan has, up to a limit, all of one shape. */
-async function feedsOf({ model, plan, runtime, samples }: VerifyRequest): Promise<readonly Feeds[]> {
-  const count = Math.min(plan.batch, MOST_SAMPLES);
-  if (samples && samples.length > 0) {
-    const shape = (feed: Feeds) =>
-      JSON.stringify(Object.entries(feed).map(([name, { dims }]) => [name, dims]));
-    const first = shape(samples[0] as Feeds);
-    return samples.filter((feed) => shape(feed) === first).slice(0, count);
-  }
-  const session = await runtime.load(await modelBytes(model));
-  try {
-    return await syntheticSamples(model, session, count);
-  } finally {
-    await session.release();
-  }
-}
-
-const FLOAT_BYTES = 4;
-/** Weights lie in memory as numbers, as a file and in the runtime. */
-const WEIGHT_COPIES = 3;
-
-/** Bytes that weights take while they are run, and all that one sample makes. */
-async function bytesOf(model: Model, feed: Feeds): Promise<{ weights: number; activations: number }> {
-  const inputShapes = Object.fromEntries(Object.entries(feed).map(([name, { dims }]) => [name, dims]));
-  const shapes = await inferShapes(model, { inputShapes });
-  let [weights, activations] = [0, 0];
-  for (const { graph } of walkGraphs(model.graph)) {
-    for (const { dims } of graph.initializers) weights += WEIGHT_COPIES * FLOAT_BYTES * elementCount(dims);
-    for (const name of graph.nodes.flatMap(({ outputs }) => outputs)) {
-      const dims = shapes.of(graph, name)?.dims ?? [];
-      activations += FLOAT_BYTES * elementCount(dims.map((dim) => (typeof dim === "number" ? dim : 1)));
-    }
-  }
-  return { weights, activations };
-}
-
-function megabytes(bytes: number): string {
-  return (bytes / 1e6).toFixed(0);
+  return judge(plan, base, prepared, runtime, model);
 }
 
 /** Runs the shards against the whole model. */
 export async function judge(
+  plan: Plan,
   base: PlanVerification,
   { flat, shards, feeds }: Prepared,
   runtime: Runtime,
@@ -161,7 +66,7 @@ export async function judge(
     ),
   );
   const reference = await wholeRun(flat, [...made], runtime, feeds);
-  const originals = await runAll(model, runtime, feeds);
+  const originals = await answersOf(model, runtime, feeds);
   const unitScale = onUnitScale(flat.model.graph);
   const comparison = new Comparison((value, sample) => reference[sample]?.[value], unitScale);
   const ends = new Comparison((value, sample) => originals[sample]?.[value], unitScale);
@@ -184,43 +89,16 @@ export async function judge(
     if (!(error instanceof Error)) throw error;
     return { ...facts, status: "failed", reason: `a device's part cannot be run: ${error.message}` };
   }
+  if (plan.layers.length > 0 && manifest.not_run.length === plan.layers.length) {
+    const reason = "the inputs take none of the branches whose layers the plan names";
+    return { ...facts, status: "inconclusive", reason };
+  }
   const errors = comparison.errors();
   const jumps = jumpsOf({
     ...flat.model.graph,
     outputs: [...errors.keys(), ...manifest.outputs].map((name) => ({ name })),
   });
   return verdict(facts, errors, ends.errors(), jumps);
-}
-
-function verdict(
-  facts: PlanVerification,
-  boundaries: ReadonlyMap<string, number>,
-  outputs: ReadonlyMap<string, number>,
-  jumps: ReadonlyMap<string, readonly string[]>,
-): PlanVerification {
-  const all = [...boundaries, ...outputs];
-  const counted = all.filter(([name, error]) => error <= facts.tolerance || !jumps.has(name));
-  const worst = counted.reduce<[string, number] | null>((a, b) => (a && a[1] >= b[1] ? a : b), null);
-  const status = worst === null ? "inconclusive" : worst[1] <= facts.tolerance ? "passed" : "failed";
-  return {
-    ...facts,
-    status,
-    ...(status === "failed" && worst ? { reason: `"${worst[0]}" is not what the whole model computes` } : {}),
-    boundaries: boundaries.size,
-    worst: worst && { value: worst[0], relative_error: finite(worst[1]) },
-    outputs: [...outputs].map(([output, error]) => {
-      const operators = error > facts.tolerance ? jumps.get(output) : undefined;
-      return {
-        output,
-        relative_error: finite(error),
-        ...(operators ? { inconclusive: `${operators.join(", ")} turn over on rounding` } : {}),
-      };
-    }),
-  };
-}
-
-function finite(error: number): number | null {
-  return Number.isFinite(error) ? error : null;
 }
 
 /** A verification in which nothing has been compared. */
@@ -251,21 +129,5 @@ async function wholeRun(
     name,
     type: { kind: "tensor" as const, dataType: flat.values.get(name)?.dataType ?? 0 },
   }));
-  return runAll(answering(withConstants(flat.model, flat.constants), outputs), runtime, feeds, AS_WRITTEN);
-}
-
-async function runAll(
-  model: Model,
-  runtime: Runtime,
-  feeds: readonly Feeds[],
-  options: LoadOptions = {},
-): Promise<Feeds[]> {
-  const session = await runtime.load(await modelBytes(model), options);
-  try {
-    const answers: Feeds[] = [];
-    for (const feed of feeds) answers.push(await session.run(feed));
-    return answers;
-  } finally {
-    await session.release();
-  }
+  return answersOf(answering(withConstants(flat.model, flat.constants), outputs), runtime, feeds, AS_WRITTEN);
 }

@@ -2,7 +2,8 @@ import type { Mix } from "../../../schemas/mix.ts";
 import type { PlanVerification } from "../../../schemas/plan.ts";
 import type { ShardManifest } from "../../../schemas/shards.ts";
 import type { Model } from "../../../src/onnx/model.ts";
-import { blank, judge, prepare } from "../../../src/partition/execution/verify.ts";
+import { prepare } from "../../../src/partition/execution/prepare.ts";
+import { blank, judge } from "../../../src/partition/execution/verify.ts";
 import { type Work, workOf } from "../../../src/partition/execution/work.ts";
 import { networkForModel } from "../../../src/partition/network.ts";
 import { nodeRuntime } from "../../../src/runtime/node.ts";
@@ -30,5 +31,5 @@ export async function tried(trial: Trial): Promise<PlanVerification> {
     return trial.work ? trial.work(work) : work;
   });
   trial.manifest?.(prepared.shards.manifest);
-  return judge(blank(plan, "synthetic"), prepared, runtime, model);
+  return judge(plan, blank(plan, "synthetic"), prepared, runtime, model);
 }

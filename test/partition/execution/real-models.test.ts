@@ -5,7 +5,7 @@ import { bytesSource } from "../../../src/onnx/source.ts";
 import { inOrder } from "../../../src/onnx/validate.ts";
 import { modelBytes } from "../../../src/onnx/write.ts";
 import { execute } from "../../../src/partition/execution/execute.ts";
-import { exportShards } from "../../../src/partition/execution/verify.ts";
+import { exportShards } from "../../../src/partition/execution/prepare.ts";
 import { networkForModel } from "../../../src/partition/network.ts";
 import { nodeRuntime } from "../../../src/runtime/node.ts";
 import { realModel } from "../../models/registry.ts";
