@@ -9,6 +9,7 @@ import { Mix } from "../schemas/mix.ts";
 import { Plan } from "../schemas/plan.ts";
 import { Recipe } from "../schemas/recipe.ts";
 import { Report } from "../schemas/report.ts";
+import { ShardManifest } from "../schemas/shards.ts";
 import { createApp } from "../src/api/app.ts";
 import { openApiDocument } from "../src/api/openapi.ts";
 
@@ -19,6 +20,7 @@ const documents: Record<string, unknown> = {
   "recipe.schema.json": z.toJSONSchema(Recipe, { io: "input" }),
   "mix.schema.json": z.toJSONSchema(Mix, { io: "input" }),
   "plan.schema.json": z.toJSONSchema(Plan),
+  "shards.schema.json": z.toJSONSchema(ShardManifest),
   "report.schema.json": z.toJSONSchema(Report),
 };
 
