@@ -201,6 +201,8 @@ function requestOf(sparsity: SparsityTreatment, elements: number): PruneRequest 
   const { pattern, ratio, solver, regularizer, strength } = sparsity;
   const means = {
     solver,
+    // The walk's own updates stop at the columns behind it; least squares on what is left reaches them all.
+    ...(solver === "obs" && { refit: true }),
     ...(regularizer === null ? {} : { regularizer }),
     ...(strength === null ? {} : { strength }),
   };

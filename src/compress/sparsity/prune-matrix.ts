@@ -1,6 +1,7 @@
 import type { Kernels } from "../../kernels/kernels.ts";
 import type { InputMoments } from "../input-moments.ts";
 import { admmMask } from "./admm.ts";
+import { choosesExactly, exactObsMask } from "./exact-obs.ts";
 import { LayerHessian } from "./hessian.ts";
 import { obsPruned } from "./obs.ts";
 import { markZeros, masked } from "./pattern.ts";
@@ -63,7 +64,10 @@ function solve(w: Float32Array, rows: number, hessian: LayerHessian, request: Pr
     case "wanda":
       return masked(w, markZeros(wandaScores(w, hessian), shape, pattern, "row"));
     case "obs":
-      return obsPruned(w, rows, hessian, pattern);
+      // What a refit follows needs no more than a mask, and a small matrix can afford the better one.
+      return request.refit && choosesExactly(rows, hessian, pattern)
+        ? masked(w, exactObsMask(w, rows, hessian, pattern))
+        : obsPruned(w, rows, hessian, pattern);
     case "admm":
       return masked(w, admmMask(w, rows, hessian, pattern));
     case "proximal":
