@@ -60,7 +60,7 @@ export class Comparison {
 function differenceOf(
   tensor: TensorValue,
   reference: TensorValue,
-  expected: ArrayLike<number | bigint | string>,
+  expected: ArrayLike<number>,
   box: Boundary["box"],
 ): number {
   const whole = wholeBox(reference.dims);
@@ -72,17 +72,18 @@ function differenceOf(
   let sum = 0;
   eachRun(part, part, whole, (own, other, count) => {
     for (let i = 0; i < count; i++) {
-      const [a, b] = [actual[own + i], expected[other + i]];
-      if (Object.is(a, b)) continue;
-      const squared = typeof a === "string" || typeof b === "string" ? 1 : (Number(a) - Number(b)) ** 2;
-      sum += Number.isNaN(squared) ? Number.POSITIVE_INFINITY : squared;
+      const a = actual[own + i] as number;
+      const b = expected[other + i] as number;
+      const difference = a - b;
+      if (difference !== 0 && !Object.is(a, b)) {
+        sum += Number.isNaN(difference) ? Number.POSITIVE_INFINITY : difference * difference;
+      }
     }
   });
   return sum;
 }
 
 /** Of what is a number; the rest has to agree exactly. */
-function square(entry: number | bigint | string | undefined): number {
-  const number = typeof entry === "string" ? 1 : Number(entry);
-  return Number.isFinite(number) ? number ** 2 : 0;
+function square(entry: number | undefined): number {
+  return entry !== undefined && Number.isFinite(entry) ? entry * entry : 0;
 }

@@ -59,14 +59,12 @@ function rowsOf(
       value: { type: "tensor", value: tensorOf("", { dataType: DataType.INT64, dims, data }) },
     });
   const int = (suffix: string, value: number) => constant(suffix, [], BigInt64Array.of(BigInt(value)));
-  const zero = tensorOf("", { dataType: DataType.FLOAT, dims: [], data: Float32Array.of(0) });
   return [
     int("entries", entries),
     int("from", from),
     int("count", count),
     int("first", 0),
     constant("mask_shape", [mask.length], BigInt64Array.from(mask, BigInt)),
-    nodeOf("Constant", [], [name("zero")], { value: { type: "tensor", value: zero } }),
     nodeOf("Cast", [indices], [name("index")], { to: { type: "int", value: DataType.INT64 } }),
     nodeOf("Less", [name("index"), name("first")], [name("negative")]),
     nodeOf("Add", [name("index"), name("entries")], [name("wrapped")]),
@@ -78,6 +76,8 @@ function rowsOf(
     nodeOf("And", [name("not_before"), name("below")], [name("inside")]),
     nodeOf("Where", [name("inside"), name("local"), name("first")], [name("held")]),
     { ...node, inputs: [table, name("held")], outputs: [name("looked_up")] },
+    // Zeros of the table's own type.
+    nodeOf("Sub", [name("looked_up"), name("looked_up")], [name("zero")]),
     nodeOf("Reshape", [name("inside"), name("mask_shape")], [name("mask")]),
     nodeOf("Where", [name("mask"), name("looked_up"), name("zero")], [output]),
   ];

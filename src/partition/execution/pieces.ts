@@ -1,4 +1,5 @@
 import { narrow, widen } from "../../onnx/constant/half.ts";
+import { copyRun } from "../../onnx/constant/values.ts";
 import { DataType } from "../../onnx/data-type.ts";
 import { elementCount, type TensorArray, type TensorValue } from "../../onnx/tensor-value.ts";
 import { type Box, lengthOf, type Range, sameBox } from "./box.ts";
@@ -31,9 +32,7 @@ export function gathered(
   const data = zerosLike(first?.held.tensor.data, elementCount(dims));
   for (const { held, box: shared } of pieces) {
     const from = held.tensor.data;
-    eachRun(shared, held.box, box, (source, target, count) => {
-      for (let i = 0; i < count; i++) (data as unknown[])[target + i] = from[source + i];
-    });
+    eachRun(shared, held.box, box, (source, target, count) => copyRun(data, target, from, source, count));
   }
   return { dataType, dims, data };
 }
@@ -49,7 +48,8 @@ export function summed(
   for (const { held, box: shared } of pieces) {
     const from = numbersOf(held.tensor);
     eachRun(shared, held.box, box, (source, target, count) => {
-      for (let i = 0; i < count; i++) sums[target + i] = (sums[target + i] ?? 0) + Number(from[source + i]);
+      for (let i = 0; i < count; i++)
+        sums[target + i] = (sums[target + i] as number) + (from[source + i] as number);
     });
   }
   const data = HALVES.has(dataType)
@@ -60,9 +60,17 @@ export function summed(
   return { dataType, dims, data };
 }
 
-/** The entries as numbers; halves widened. */
-export function numbersOf({ dataType, data }: TensorValue): ArrayLike<number | bigint | string> {
-  return HALVES.has(dataType) ? widen(dataType, data as Uint16Array) : data;
+/** The entries as numbers: halves widened, large integers rounded, of strings their hash. */
+export function numbersOf({ dataType, data }: TensorValue): ArrayLike<number> {
+  if (HALVES.has(dataType)) return widen(dataType, data as Uint16Array);
+  if (data instanceof BigInt64Array || data instanceof BigUint64Array) return Float64Array.from(data, Number);
+  return ArrayBuffer.isView(data) ? (data as Float32Array) : data.map(hashOf);
+}
+
+function hashOf(text: string): number {
+  let hash = 0;
+  for (let i = 0; i < text.length; i++) hash = (Math.imul(hash, 31) + text.charCodeAt(i)) | 0;
+  return hash;
 }
 
 function zerosLike(like: TensorArray | undefined, count: number): Writable {

@@ -87,10 +87,10 @@ test("a branch that is built like the one in the plan is divided like it", async
   );
   const model = forked(twin);
   const runtime = await nodeRuntime();
-  const { taken } = await withoutIfs(model, runtime, [{ ...feeds[0]!, c: bool(false) }]);
-  const plan = await planModel(model, mix, {}, taken);
-  expect(plan.layers.map(({ name }) => name)).toEqual(["o1", "o1 (o3)"]);
-  const found = await verifyPlan({ model, plan, runtime, samples: feeds, limit: 1e9 });
+  const plan = await planModel(model, mix);
+  expect(plan.layers.map(({ name }) => name)).toEqual(["t1", "t1 (t3)"]);
+  const samples = [{ ...feeds[0]!, c: bool(false) }];
+  const found = await verifyPlan({ model, plan, runtime, samples, limit: 1e9 });
   expect(found).toMatchObject({ status: "passed", not_run: [], undivided: [] });
   expect(found.boundaries).toBeGreaterThan(1);
 });
