@@ -236,22 +236,6 @@ test("a weight that is a product of constants is one layer's, and its making no 
   ]);
 });
 
-test("a weight that is a product of constants is one layer's, and its making no layer", async () => {
-  const network = await networkForModel(
-    model(
-      graph(
-        [node("MatMul", ["basis", "mixture"], ["w"]), node("MatMul", ["x", "w"], ["y"])],
-        [weight("basis", 8, 2), weight("mixture", 2, 6)],
-        { x: [1, 8] },
-        ["y"],
-      ),
-    ),
-  );
-  expect(network.nodes.map(({ name, units, weights }) => ({ name, units, weights }))).toEqual([
-    { name: "y", units: [1, 8, 6], weights: 48 },
-  ]);
-});
-
 test("other batches than a fixed one are multiplied", async () => {
   const fixed = model(graph([node("MatMul", ["x", "w"], ["y"])], [weight("w", 8, 4)], { x: [2, 8] }, ["y"]));
   const shapes = await inferShapes(fixed);

@@ -4,8 +4,8 @@ import type { Feeds, Runtime } from "../../runtime/runtime.ts";
 import { type TakenBranches, type TracedNetwork, tracedNetwork } from "../network.ts";
 import { ExecutionError } from "./errors.ts";
 import { type FlatModel, flatten } from "./flat.ts";
+import { programOf } from "./lay-out.ts";
 import { type Shards, shardsOf } from "./manifest.ts";
-import { programOf } from "./program.ts";
 import { megabytes, runBytes, sampleFeeds } from "./sample-feeds.ts";
 import { type Work, workOf } from "./work.ts";
 
