@@ -2,9 +2,11 @@ import type { Plan, PlanVerification } from "../../schemas/plan.ts";
 import type { Reference } from "../evaluate/reference.ts";
 import type { Model } from "../onnx/model.ts";
 import { withoutIfs } from "../partition/execution/branches.ts";
+import { ExecutionError } from "../partition/execution/errors.ts";
 import { blank, verifyPlan } from "../partition/execution/verify.ts";
 import type { TakenBranches } from "../partition/network.ts";
 import { planModel } from "../partition/plan-model.ts";
+import { RuntimeLoadError, RuntimeRunError } from "../runtime/errors.ts";
 import type { Feeds } from "../runtime/runtime.ts";
 import type { ArtifactFacts } from "./assemble-artifact.ts";
 import type { CalibrationFacts } from "./calibrate.ts";
@@ -40,11 +42,17 @@ export async function planArtifact(context: Context): Promise<{ key: string } | 
   return { key };
 }
 
-/** The plan is for what the samples compute. */
+/** The plan is for what the samples compute, where that can be told. */
 async function takenBranches({ calibration, bench, host }: Context, model: Model): Promise<TakenBranches> {
   if (!calibration.runs) return new Map();
   const { single } = await bench.reference();
-  return (await withoutIfs(model, await host.runtime(), [single])).taken;
+  try {
+    return (await withoutIfs(model, await host.runtime(), [single])).taken;
+  } catch (error) {
+    if ([ExecutionError, RuntimeLoadError, RuntimeRunError].some((kind) => error instanceof kind))
+      return new Map();
+    throw error;
+  }
 }
 
 /** A verification says what it has found; it never ends a job whose artifact and plan are there. */
