@@ -25,6 +25,8 @@ interface Context {
 
 /** Bytes that running a plan may take within a job, on every host alike: what fits into an isolate. */
 const LIMIT = 64 * 2 ** 20;
+/** Each has models of its own to load. */
+const MOST_DEVICES = 16;
 
 /**
  * How to split the artifact over the declared mix, and whether the devices' parts then compute what the whole does; null
@@ -63,6 +65,11 @@ async function verify(
 ): Promise<PlanVerification> {
   const skipped = (reason: string): PlanVerification => ({ ...blank(plan, null), status: "skipped", reason });
   if (!calibration.runs) return skipped("the model does not run in onnxruntime-web");
+  if (plan.devices.length > MOST_DEVICES) {
+    return skipped(
+      `the mix has ${plan.devices.length} devices, and a job runs at most ${MOST_DEVICES}; hone plan --verify runs more on your machine`,
+    );
+  }
   const reference = await bench.reference();
   try {
     const verification = await verifyPlan({
