@@ -6,6 +6,7 @@ import { markdownTable, writeSection } from "./benchmarks-file.ts";
  * Every real model under a few recipes, through the whole pipeline, each run in a process of its own. Calibrated on
  * natural inputs, measured on others: fidelity, and accuracy over the 10,000 test digits where there are labels.
  * Writes its table into BENCHMARKS.md. `npm run bench:models -- lenet-5 gru-mnist` measures only those and prints;
+ * `-- --recipe=OBS` only the recipes with that in their name,
  * `-- --kept` writes the table of what was last measured, `-- --times` takes the times of what is at hand again. It takes hours, so that every row is kept as soon as it is
  * measured: a run that was interrupted goes on where it stopped.
  */
@@ -13,6 +14,11 @@ const CASES: readonly Case[] = [
   { label: "default", recipe: {}, samples: "calibrated" },
   { label: "50% magnitude", recipe: { sparsity: { ratio: 0.5, solver: "magnitude" } }, samples: "data-free" },
   { label: "50% OBS", recipe: { sparsity: { ratio: 0.5, solver: "obs" } }, samples: "calibrated" },
+  {
+    label: "50% OBS, one threshold",
+    recipe: { sparsity: { ratio: 0.5, solver: "obs", scope: "global" } },
+    samples: "calibrated",
+  },
   { label: "2:4 OBS", recipe: { sparsity: { pattern: "2:4", solver: "obs" } }, samples: "calibrated" },
   { label: "80% OBS", recipe: { sparsity: { ratio: 0.8, solver: "obs" } }, samples: "calibrated" },
   { label: "80% ADMM", recipe: { sparsity: { ratio: 0.8, solver: "admm" } }, samples: "calibrated" },
@@ -32,6 +38,8 @@ const CASES: readonly Case[] = [
 ];
 
 const chosen = process.argv.slice(2).filter((name) => !name.startsWith("--"));
+const part =
+  process.argv.find((argument) => argument.startsWith("--recipe="))?.slice("--recipe=".length) ?? "";
 const how = process.argv.includes("--kept")
   ? "kept"
   : process.argv.includes("--times")
@@ -42,7 +50,7 @@ const models = realModels.filter(
 );
 const rows = await Rows.open();
 const found = new Map(models.map(({ name }) => [name, new Map<string, MeasuredRow>()]));
-for (const wanted of CASES) {
+for (const wanted of CASES.filter(({ label }) => label.includes(part))) {
   for (const { name } of models) {
     const row = await rows[how](name, wanted);
     if (row === null) continue;
@@ -70,7 +78,7 @@ const table = markdownTable(
   ],
   all.map(({ name, label, row }) => [name, label, ...cells(row)]),
 );
-if (chosen.length > 0) process.stdout.write(`${table}\n`);
+if (chosen.length > 0 || part !== "") process.stdout.write(`${table}\n`);
 else {
   await writeSection(
     "models",
