@@ -15,7 +15,8 @@ import { verifyPlan } from "../partition/execution/verify.ts";
 import { planModel } from "../partition/plan-model.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import type { Feeds } from "../runtime/runtime.ts";
-import { contentOf } from "./file-source.ts";
+import { FailedError } from "./errors.ts";
+import { contentOf, reason } from "./file-source.ts";
 import { openModel } from "./open-model.ts";
 import type { SamplesFile } from "./options.ts";
 import { writeOutput } from "./output.ts";
@@ -60,7 +61,9 @@ export async function writeShards(
   await withModel(path, async (model) => {
     const given = await feedsOf(model, samples);
     const shards = await exportShards({ model, plan, runtime, samples: given, limit: LIMIT });
-    await mkdir(folder, { recursive: true });
+    await mkdir(folder, { recursive: true }).catch((error: unknown) => {
+      throw new FailedError("file", `cannot write the folder ${folder}: ${reason(error)}`);
+    });
     for (const { file } of shards.manifest.stages.flatMap((stage) => stage.shards)) {
       await writeOutput(join(folder, file), encodeModel(shards.model(file)).chunks());
     }
