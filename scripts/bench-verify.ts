@@ -143,7 +143,7 @@ async function writeTable(): Promise<void> {
     `## Plans, run
 
 Written by \`npm run bench:verify\`. Each model as uploaded and as the default recipe compresses it without samples, planned for batch ${BATCH} on
-three mixes of slow devices with fast links, so that all of them take part, run shard by shard on onnxruntime-web and compared with the whole
+three mixes of slow devices with fast links, so that dividing pays (a plan may still leave a device out), run shard by shard on onnxruntime-web and compared with the whole
 model on natural inputs. The worst relative error is that of any value between shards or output, on any device; 1e-4 passes. Layers run
 whole are those that the plan divides and whose operator cannot be sliced (recurrent ones). An output behind a comparison may turn over on rounding; it says nothing then.
 
