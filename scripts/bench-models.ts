@@ -24,6 +24,12 @@ const CASES: readonly Case[] = [
   { label: "80% ADMM", recipe: { sparsity: { ratio: 0.8, solver: "admm" } }, samples: "calibrated" },
   { label: "5 bases, PENNI", recipe: { kernel_sharing: { bases: 5 } }, samples: "data-free" },
   { label: "5 bases", recipe: { kernel_sharing: { bases: 5 } }, samples: "calibrated" },
+  {
+    label: "kernel sharing, R² ≥ 0.99",
+    recipe: { methods: ["kernel_sharing"] },
+    samples: "calibrated",
+    models: ["resnet-mnist", "salient-object", "super-resolution"],
+  },
   { label: "low rank 95%, plain SVD", recipe: { low_rank: { energy: 0.95 } }, samples: "data-free" },
   { label: "low rank 95%", recipe: { low_rank: { energy: 0.95 } }, samples: "calibrated" },
   { label: "int8, to nearest", recipe: { quantization: { weights: "int8" } }, samples: "data-free" },
@@ -52,6 +58,7 @@ const rows = await Rows.open();
 const found = new Map(models.map(({ name }) => [name, new Map<string, MeasuredRow>()]));
 for (const wanted of CASES.filter(({ label }) => label.includes(part))) {
   for (const { name } of models) {
+    if (wanted.models && !wanted.models.includes(name)) continue;
     const row = await rows[how](name, wanted);
     if (row === null) continue;
     found.get(name)?.set(wanted.label, row);

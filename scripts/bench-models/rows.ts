@@ -12,6 +12,8 @@ export interface Case {
   readonly label: string;
   readonly recipe: object;
   readonly samples: "calibrated" | "data-free";
+  /** Only these; all where nothing is said. */
+  readonly models?: readonly string[];
 }
 
 /** A row, and what it was measured on. */
