@@ -7,15 +7,12 @@ import { readModel } from "../onnx/read.ts";
 import type { ByteSource } from "../onnx/source.ts";
 import { validateModel } from "../onnx/validate.ts";
 import { planModel } from "../partition/plan-model.ts";
-import { zooModel } from "../partition/zoo.ts";
 import type { Compressed, CompressRequest, Engine } from "./engine.ts";
 import { openFile } from "./file-source.ts";
 import { LocalHost } from "./local-host.ts";
 import { type OpenedModel, openModel } from "./open-model.ts";
 import { writeOutput } from "./output.ts";
-
-/** Stands before the name of a shape-only model. */
-export const ZOO = "zoo:";
+import { withGraph } from "./with-graph.ts";
 
 const MODEL_KEY = "input/model";
 const CALIBRATION_KEY = "input/calibration";
@@ -31,15 +28,7 @@ export const localEngine: Engine = {
     }
   },
 
-  async plan({ model, mix, options }) {
-    if (model.startsWith(ZOO)) return planModel(zooModel(model.slice(ZOO.length)), mix, options);
-    return withModel(model, async (opened) => {
-      // Plans need no weights, so external data may be missing.
-      const read = await readModel(opened.main, { external: opened.external, allowMissingExternal: true });
-      validateModel(read);
-      return planModel(read, mix, options);
-    });
-  },
+  plan: ({ model, mix, options }) => withGraph(model, (graph) => planModel(graph, mix, options)),
 
   inspect: (model) =>
     withModel(model, async (opened) => {

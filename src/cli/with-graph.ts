@@ -4,6 +4,7 @@ import { validateModel } from "../onnx/validate.ts";
 import { zooModel } from "../partition/zoo.ts";
 import { openModel } from "./open-model.ts";
 
+/** Stands before the name of a shape-only model. */
 const ZOO = "zoo:";
 
 /**

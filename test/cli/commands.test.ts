@@ -5,7 +5,7 @@ import { Plan } from "../../schemas/plan.ts";
 import { Fidelity } from "../../schemas/report.ts";
 import { ModelSummary } from "../../schemas/resources.ts";
 import { ShardManifest } from "../../schemas/shards.ts";
-import { badModels, tinyModel } from "../onnx/bytes.ts";
+import { badModels, hugeExternalModel, tinyModel } from "../onnx/bytes.ts";
 import { FACES, folder, hone, KEYWORDS } from "./run.ts";
 
 describe("hone inspect", () => {
@@ -53,6 +53,17 @@ describe("hone plan", () => {
       expect(stdout).toMatch(new RegExp(`^${row} `, "m"));
     }
   });
+});
+
+test("hone plan needs no weights: a model of 12 TB whose file is absent", async () => {
+  const path = join(folder(), "huge.onnx");
+  await writeFile(path, hugeExternalModel);
+  const { code, stdout } = await hone(["plan", path, "--mix", "h100:1024", "--batch", "1024", "--json"]);
+  expect(code).toBe(0);
+  const { layers, devices } = Plan.parse(JSON.parse(stdout));
+  expect(layers.map(({ op }) => op)).toEqual(["MatMul", "MatMul", "MatMul"]);
+  expect(devices).toHaveLength(1024);
+  expect(devices[0]!.memory_bytes).toBeGreaterThan(12e12 / 1024);
 });
 
 describe("hone plan --format", () => {

@@ -117,6 +117,18 @@ export const tinyExternalModel: Uint8Array = withTensor(
   tensor("w", [2], 1, external(["location", "weights.bin"], ["offset", "0"], ["length", "8"])),
 );
 
+/** y = x·w₁·w₂·w₃, 12 TB of weights in a file that does not exist. */
+export const hugeExternalModel: Uint8Array = model({
+  nodes: [
+    node("MatMul", ["x", "w1"], ["a"]),
+    node("MatMul", ["a", "w2"], ["b"]),
+    node("MatMul", ["b", "w3"], ["y"]),
+  ],
+  initializers: ["w1", "w2", "w3"].map((name) =>
+    tensor(name, [1_000_000, 1_000_000], 1, external(["location", "weights.bin"])),
+  ),
+});
+
 function nested(levels: number): Part {
   let inner = graph();
   for (let level = 0; level < levels; level++) {
