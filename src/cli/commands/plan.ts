@@ -80,6 +80,7 @@ async function makePlan(model: string, flags: Flags): Promise<void> {
     await withGraph(model, async (graph) =>
       write(await exportPlan(format, planned, async () => graph), output),
     );
+    if (output !== undefined) process.stdout.write(`Plan: ${planHeading(planned)}\nWrote ${output}\n`);
   } else if (flags.json) printJson(planned);
   else process.stdout.write(`Plan: ${planHeading(planned)}\n${planTable(planned)}\n`);
   if (verification && verification.status !== "passed") {
