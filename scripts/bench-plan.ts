@@ -1,8 +1,8 @@
 import type { Mix } from "../schemas/mix.ts";
-import type { Network, NetworkNode } from "../src/partition/graph.ts";
-import { DENSE_WAYS } from "../src/partition/layout.ts";
+import type { Network } from "../src/partition/graph.ts";
 import { planNetwork } from "../src/partition/plan.ts";
 import { zooNetwork } from "../src/partition/zoo.ts";
+import { chain } from "../test/partition/random-networks.ts";
 import { markdownTable, writeSection } from "./benchmarks-file.ts";
 
 /** How long planning takes, on one core: chains of unlike layers, and residual networks of the zoo. Writes BENCHMARKS.md. */
@@ -23,9 +23,10 @@ const RESIDUAL = [
 ] as const;
 
 const rows: (string | number)[][] = [];
-planNetwork(chain(20), unlike(16), { mode: "training" });
-for (const [layers, devices] of CHAINS)
-  rows.push(timed(`${layers} layers in a chain`, chain(layers), devices));
+planNetwork(layers(20), unlike(16), { mode: "training" });
+for (const [count, devices] of CHAINS) {
+  rows.push(timed(`${count} layers in a chain`, layers(count), devices));
+}
 for (const [name, devices] of RESIDUAL) {
   rows.push(timed(`zoo:${name}`, await zooNetwork(name, 4096), devices));
 }
@@ -67,31 +68,9 @@ function unlike(devices: number): Mix {
 }
 
 /** Fully connected layers of thirteen widths by turns. */
-function chain(layers: number): Network {
-  const batch = 4096;
-  const width = (i: number) => 256 * (1 + ((i * 7) % 13));
-  const nodes = Array.from({ length: layers }, (_, i): NetworkNode => {
-    const [from, to] = [width(i), width(i + 1)];
-    return {
-      name: `fc${i}`,
-      op: "Gemm",
-      kind: "dense",
-      ways: DENSE_WAYS,
-      units: [batch, from, to],
-      input: batch * from,
-      output: batch * to,
-      weights: from * to,
-      flops: {
-        forward: batch * to * (2 * from - 1),
-        backward: batch * from * (2 * to - 1),
-        gradient: from * to * (2 * batch - 1),
-      },
-      elementBytes: 4,
-      weightBytes: 4 * from * to,
-      precision: "fp32",
-      passesError: i > 0,
-    };
-  });
-  const edges = nodes.slice(1).map(({ input }, i) => ({ from: i, to: i + 1, elements: input }));
-  return { name: `chain of ${layers}`, batch, nodes, edges, notes: [] };
+function layers(count: number): Network {
+  return chain(
+    Array.from({ length: count + 1 }, (_, i) => 256 * (1 + ((i * 7) % 13))),
+    4096,
+  );
 }
