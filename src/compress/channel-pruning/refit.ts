@@ -91,22 +91,18 @@ function leastSquares(
   kernels: Kernels,
 ): Float64Array | null {
   const k = kept.length;
-  const right = new Float64Array(k * rows);
-  kept.forEach((i, at) => {
-    for (const j of gone) {
-      const c = matrix[i * n + j]!;
-      if (c === 0) continue;
-      for (let r = 0; r < rows; r++) right[at * rows + r]! += c * w[r * n + j]!;
-    }
-  });
-  const left = new Float64Array(k * k);
-  kept.forEach((i, a) => {
-    kept.forEach((j, b) => {
-      left[a * k + b] = matrix[i * n + j]!;
-    });
-  });
+  const block = (others: readonly number[]) => {
+    const values = new Float64Array(k * others.length);
+    let at = 0;
+    for (const i of kept) for (const j of others) values[at++] = matrix[i * n + j]!;
+    return values;
+  };
+  const goneWeights = new Float32Array(rows * gone.length);
+  for (let r = 0, at = 0; r < rows; r++) for (const j of gone) goneWeights[at++] = w[r * n + j]!;
+  const right = kernels.matmulTransposed(Float32Array.from(block(gone)), goneWeights, k, gone.length, rows);
+  const left = block(kept);
   const factor = damped(left, k, damping, kernels);
-  return factor && kernels.solveCholesky(factor, right, k, rows);
+  return factor && kernels.solveCholesky(factor, Float64Array.from(right), k, rows);
 }
 
 /** Cholesky factor of A + damping·I, with ten times the damping each time that it fails; null in the end. */
