@@ -84,7 +84,7 @@ export class BlobMissingError extends FailedError {
 export class LocalBlobs implements Blobs {
   private readonly folder: string;
   private readonly mounted = new Map<string, ByteSource>();
-  private readonly opened = new Map<string, FileSource>();
+  private readonly opened = new Map<string, { readonly file: FileSource; readonly source: ByteSource }>();
 
   constructor(folder: string) {
     this.folder = folder;
@@ -92,7 +92,7 @@ export class LocalBlobs implements Blobs {
 
   /** Lets a key answer with a source that is read in place. */
   mount(key: string, source: ByteSource): void {
-    this.mounted.set(key, source);
+    this.mounted.set(key, named(source, key));
   }
 
   /** Where the bytes of a written key lie. */
@@ -114,23 +114,28 @@ export class LocalBlobs implements Blobs {
       await file.close();
     }
     if (written !== size) throw new RangeError(`${key}: ${written} bytes came, ${size} were announced`);
-    await this.opened.get(key)?.close();
+    await this.opened.get(key)?.file.close();
     this.opened.delete(key);
     await rename(`${path}.part`, path);
   }
 
   async open(key: string): Promise<ByteSource> {
-    const mounted = this.mounted.get(key) ?? this.opened.get(key);
-    if (mounted) return mounted;
-    const source = await openFile(this.path(key)).catch(() => {
+    const known = this.mounted.get(key) ?? this.opened.get(key)?.source;
+    if (known) return known;
+    const file = await openFile(this.path(key)).catch(() => {
       throw new BlobMissingError(key);
     });
-    this.opened.set(key, source);
+    const source = named(file, key);
+    this.opened.set(key, { file, source });
     return source;
   }
 
   async close(): Promise<void> {
-    for (const source of this.opened.values()) await source.close();
+    for (const { file } of this.opened.values()) await file.close();
     this.opened.clear();
   }
+}
+
+function named(source: ByteSource, blob: string): ByteSource {
+  return { blob, size: source.size, read: (offset, length) => source.read(offset, length) };
 }

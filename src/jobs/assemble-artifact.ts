@@ -1,11 +1,13 @@
 import type { Decision } from "../compress/treatment.ts";
-import { encodeModel } from "../onnx/write.ts";
+import { encodeModel, fitsOneFile, modelSize } from "../onnx/write.ts";
+import { encodeArchive } from "../onnx/write-archive.ts";
 import type { CalibrationFacts } from "./calibrate.ts";
 import { digestOf } from "./digest.ts";
 import { finishedModel } from "./finished-model.ts";
 import type { UploadFacts } from "./inspect-upload.ts";
 import type { Blobs, CompressionJob } from "./job.ts";
 import type { LayerTable } from "./layer-table.ts";
+import { storeModel } from "./stored-model.ts";
 import { readResults } from "./treat-layers.ts";
 import type { Workbench } from "./workbench.ts";
 
@@ -31,21 +33,22 @@ interface Context {
   readonly blobs: Blobs;
 }
 
-/** Streams the artifact together. It is never larger than the upload: where it would be, it is the upload. */
+/** Streams the artifact together: one ONNX file, or a tar where it is past 2 GiB. It is never larger than the upload: where it would be, it is the upload. */
 export async function assembleArtifact(context: Context): Promise<ArtifactFacts> {
   const { job, upload, calibration, decisions, table, bench, blobs } = context;
   const { model, dropped } = table.assemble(await readResults(job, blobs, decisions));
   const readableKey = `${job.prefix}readable.onnx`;
-  const readable = encodeModel(model);
-  await blobs.put(readableKey, readable.chunks(), readable.size);
-  const compressed = encodeModel(await finishedModel(model, table, calibration, bench));
-  const unchanged = compressed.size > upload.bytes;
-  const encoded = unchanged ? encodeModel(await bench.upload()) : compressed;
-  const key = `${job.prefix}artifact.onnx`;
+  const compressed = await finishedModel(model, table, calibration, bench);
+  const unchanged = modelSize(compressed) > upload.bytes;
+  const finished = unchanged ? await bench.upload() : compressed;
+  await storeModel(blobs, readableKey, unchanged ? finished : model);
+  const whole = fitsOneFile(finished);
+  const encoded = whole ? encodeModel(finished) : encodeArchive(finished);
+  const key = `${job.prefix}artifact.${whole ? "onnx" : "tar"}`;
   await blobs.put(key, encoded.chunks(), encoded.size);
   return {
     key,
-    readableKey: unchanged ? key : readableKey,
+    readableKey,
     bytes: encoded.size,
     sha256: await digestOf(await blobs.open(key)),
     dropped,

@@ -19,6 +19,7 @@ export class CountedBlobs implements Blobs {
   async open(key: string): Promise<ByteSource> {
     const source = await this.#blobs.open(key);
     return {
+      blob: source.blob,
       size: source.size,
       read: (offset, length) => {
         this.read += length;

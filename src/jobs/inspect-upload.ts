@@ -2,7 +2,7 @@ import { inspectModel } from "../onnx/inspect.ts";
 import { validateSparseTensors } from "../onnx/validate.ts";
 import { digestOf } from "./digest.ts";
 import type { Blobs, CompressionJob } from "./job.ts";
-import { readStored } from "./workbench.ts";
+import { readUpload } from "./stored-model.ts";
 
 /** What a job has to know of its upload. */
 export type UploadFacts = {
@@ -17,7 +17,7 @@ export type UploadFacts = {
 
 /** @throws ModelError */
 export async function inspectUpload({ model }: CompressionJob, blobs: Blobs): Promise<UploadFacts> {
-  const read = await readStored(blobs, model.key, model.external);
+  const read = await readUpload(blobs, model);
   await validateSparseTensors(read);
   const { opset, nodes, parameters, macs } = await inspectModel(read);
   let bytes = 0;

@@ -3,7 +3,7 @@ import type { Measurement, Wanted } from "../compress/allocate/search.ts";
 import { compareAbove, compareWith, latencyOf } from "../evaluate/evaluate.ts";
 import { inspectModel } from "../onnx/inspect.ts";
 import type { Model } from "../onnx/model.ts";
-import { encodeModel, modelBytes } from "../onnx/write.ts";
+import { modelBytes, modelSize } from "../onnx/write.ts";
 import type { JobHost } from "./job.ts";
 import type { Workbench } from "./workbench.ts";
 
@@ -18,7 +18,7 @@ export async function measureModel(
   host: JobHost,
   leastR2?: number,
 ): Promise<Measurement> {
-  const bytes = encodeModel(model).size;
+  const bytes = modelSize(model);
   const { macs } = await inspectModel(model);
   if (wanted.every((figure) => figure === "size")) {
     return { bytes, macs, latencyRatio: null, minR2: null, top1: null };

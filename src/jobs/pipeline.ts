@@ -12,8 +12,9 @@ import { pruneChannels } from "./prune-channels.ts";
 import { writeReport } from "./report.ts";
 import { simplifyUpload } from "./simplify-upload.ts";
 import { StepLog } from "./step-log.ts";
+import { readStored } from "./stored-model.ts";
 import { treatLayers } from "./treat-layers.ts";
-import { readStored, Workbench } from "./workbench.ts";
+import { Workbench } from "./workbench.ts";
 
 /**
  * A compression, as a flat list of durable steps. Each writes to keys of its own and can be run again: a crash

@@ -12,7 +12,8 @@ import type { ArtifactFacts } from "./assemble-artifact.ts";
 import type { CalibrationFacts } from "./calibrate.ts";
 import type { Blobs, CompressionJob, JobHost } from "./job.ts";
 import { putBytes } from "./put-bytes.ts";
-import { readStored, type Workbench } from "./workbench.ts";
+import { readStored } from "./stored-model.ts";
+import type { Workbench } from "./workbench.ts";
 
 interface Context {
   readonly job: CompressionJob;

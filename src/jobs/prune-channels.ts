@@ -8,7 +8,6 @@ import { withoutUnread } from "../compress/channel-pruning/unread.ts";
 import { inspectModel } from "../onnx/inspect.ts";
 import type { Model } from "../onnx/model.ts";
 import { inferDefaultShapes } from "../onnx/shapes/defaults.ts";
-import { encodeModel } from "../onnx/write.ts";
 import type { CalibrationFacts } from "./calibrate.ts";
 import { type MomentsFacts, readMoments } from "./gather-moments.ts";
 import type { UploadFacts } from "./inspect-upload.ts";
@@ -16,6 +15,7 @@ import type { Blobs, CompressionJob, JobHost } from "./job.ts";
 import type { LayerTable } from "./layer-table.ts";
 import { measureModel } from "./measure.ts";
 import type { StepLog } from "./step-log.ts";
+import { storeModel } from "./stored-model.ts";
 import { lazy, type Workbench } from "./workbench.ts";
 
 export type ChannelPruning = {
@@ -60,9 +60,8 @@ export async function pruneChannels(context: Context): Promise<ChannelPruning> {
     const { left, prune, shrink } = await candidates();
     const model = await (share === 0 ? shrink() : prune(share));
     if (model === table.model) return { key: null, left };
-    const encoded = encodeModel(model);
     const key = `${job.prefix}pruned.onnx`;
-    await blobs.put(key, encoded.chunks(), encoded.size);
+    await storeModel(blobs, key, model);
     return { key, left };
   };
   if (channels.use === "exactly") {

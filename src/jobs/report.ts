@@ -19,8 +19,9 @@ import type { ChannelPruning } from "./prune-channels.ts";
 import { putBytes } from "./put-bytes.ts";
 import type { LosslessFacts } from "./simplify-upload.ts";
 import type { StepCost } from "./step-log.ts";
+import { readArtifact } from "./stored-model.ts";
 import { readResults } from "./treat-layers.ts";
-import { readStored, type Workbench } from "./workbench.ts";
+import type { Workbench } from "./workbench.ts";
 
 interface Context {
   readonly job: CompressionJob;
@@ -43,7 +44,7 @@ interface Context {
 /** Gathers what was measured, counted on upload and artifact as they are stored. */
 export async function writeReport(context: Context): Promise<{ key: string }> {
   const { job, upload, calibration, allocation, table, artifact, evaluation, bench, blobs } = context;
-  const stored = await readStored(blobs, artifact.key);
+  const stored = await readArtifact(blobs, artifact.key);
   const after = await inspectModel(stored);
   const lossless = artifact.unchanged || calibration.base === "upload" ? [] : context.lossless.changes;
   const { results } = settled(await readResults(job, blobs, allocation.decisions));

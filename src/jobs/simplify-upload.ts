@@ -3,9 +3,9 @@ import { simplify } from "../compress/lossless/simplify.ts";
 import type { Model } from "../onnx/model.ts";
 import { raiseOpset } from "../onnx/raise-opset/raise-opset.ts";
 import { UnraisableOpsetError } from "../onnx/raise-opset/rule.ts";
-import { encodeModel } from "../onnx/write.ts";
 import type { Blobs, CompressionJob } from "./job.ts";
 import { LayerTable } from "./layer-table.ts";
+import { storeModel } from "./stored-model.ts";
 import type { Workbench } from "./workbench.ts";
 
 /** What changed nothing in the outputs. */
@@ -26,8 +26,7 @@ export async function simplifyUpload(
 ): Promise<LosslessFacts> {
   const { model, passes } = await simplify(await bench.upload());
   const raised = await raisedAsNeeded(await LayerTable.of(model, job.recipe));
-  const encoded = encodeModel(raised.model);
-  await blobs.put(bench.simplifiedKey, encoded.chunks(), encoded.size);
+  await storeModel(blobs, bench.simplifiedKey, raised.model);
   const changes = passes.map(({ pass, changes }) => ({ pass, changes }));
   const raising = raised.model === model ? [] : [{ pass: "raise-opset", changes: 1 }];
   return { changes: [...changes, ...raising], warnings: raised.warnings };

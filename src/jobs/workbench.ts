@@ -1,10 +1,8 @@
 import { makeReference, type Reference, type ReferenceLimits } from "../evaluate/reference.ts";
 import type { Model } from "../onnx/model.ts";
-import { readModel } from "../onnx/read.ts";
-import type { ByteSource } from "../onnx/source.ts";
-import { inOrder, validateModel } from "../onnx/validate.ts";
 import { modelBytes } from "../onnx/write.ts";
 import type { Blobs, CompressionJob, JobHost } from "./job.ts";
+import { readStored, readUpload } from "./stored-model.ts";
 
 /** Multiply-accumulates that one pass over the samples may take: some seconds in onnxruntime-web on one thread. */
 const PASS_MACS = 32e9;
@@ -16,7 +14,7 @@ const SYNTHETIC = { least: 2, most: 8 };
  * restart the same inputs are opened again, to the same values.
  */
 export class Workbench {
-  readonly upload = lazy(() => readStored(this.#blobs, this.#job.model.key, this.#job.model.external));
+  readonly upload = lazy(() => readUpload(this.#blobs, this.#job.model));
   private readonly simplified = lazy(() => readStored(this.#blobs, this.simplifiedKey));
   /** The upload's answers to the samples. */
   readonly reference = lazy(() => this.#makeReference());
@@ -61,19 +59,6 @@ export class Workbench {
 function sampleLimits(macs: number | null): Partial<ReferenceLimits> {
   const affordable = Math.floor(PASS_MACS / Math.max(1, macs ?? 0));
   return { macs: PASS_MACS, synthetic: Math.max(SYNTHETIC.least, Math.min(SYNTHETIC.most, affordable)) };
-}
-
-/** Reads and validates a stored model with its external data; its nodes are in an order in which they can run. */
-export async function readStored(
-  blobs: Blobs,
-  key: string,
-  external: Readonly<Record<string, string>> = {},
-): Promise<Model> {
-  const opened = new Map<string, ByteSource>();
-  for (const [location, at] of Object.entries(external)) opened.set(location, await blobs.open(at));
-  const model = await readModel(await blobs.open(key), { external: opened });
-  validateModel(model);
-  return inOrder(model);
 }
 
 /** The value of the first call for all later ones. A failure is not kept. */

@@ -17,7 +17,7 @@ import { standardOpset } from "./scope.ts";
 import { inferDefaultShapes } from "./shapes/defaults.ts";
 import { tensorByteLength } from "./tensor.ts";
 import { elementCount } from "./tensor-value.ts";
-import { encodeModel } from "./write.ts";
+import { modelSize } from "./write.ts";
 
 /**
  * What a look at the skeleton tells. Multiply-accumulates are those of one sample with usual sizes in the place of
@@ -118,7 +118,7 @@ function parametersOf(tensor: Tensor | SparseTensor): number {
   return tensor.dims.length > 0 && (small || FLOATS.has(dataType)) ? elementCount(tensor.dims) : 0;
 }
 
-/** Bytes of the model as one file; of its tensors alone where that cannot be written (external data missing, 2 GiB). */
+/** Bytes of the model as one file; of its tensors alone where external data is missing. */
 function bytesOf(model: Model, tensors: readonly (Tensor | SparseTensor)[]): number {
   const origin = model[ORIGIN];
   if (origin) return origin.length;
@@ -127,5 +127,5 @@ function bytesOf(model: Model, tensors: readonly (Tensor | SparseTensor)[]): num
   );
   const payload = dense.reduce((sum, tensor) => sum + tensorByteLength(tensor), 0);
   const whole = dense.every(({ data }) => data.kind !== "external" || data.span !== null);
-  return whole && payload < 2 ** 31 - 2 ** 26 ? encodeModel(model).size : payload;
+  return whole ? modelSize(model) : payload;
 }

@@ -5,6 +5,8 @@
 export interface ByteSource {
   /** Length of the whole in bytes. */
   readonly size: number;
+  /** Key of the blob that this is, where it is one: files may name it instead of holding its bytes. */
+  readonly blob?: string;
   /**
    * The bytes [offset, offset + length). Never shorter.
    * @throws RangeError when the range is not inside [0, size].

@@ -28,7 +28,7 @@ import {
   type ValueInfo,
   type ValueType,
 } from "./model.ts";
-import { type Bytes, byteLength, load, slice } from "./source.ts";
+import { type Bytes, byteLength, load, type Span, slice } from "./source.ts";
 
 /** A model as a file: its exact size, and its bytes in order, each time from the start. */
 export interface EncodedModel {
@@ -40,16 +40,18 @@ export interface EncodedModel {
 /** Protobuf's limit for one message; files above it load in no ONNX tool. */
 const MAX_MODEL_BYTES = 2 ** 31 - 1;
 const CHUNK_BYTES = 1024 * 1024;
+/** TensorProto.DataLocation. */
+const EXTERNAL = 1;
+
+/** What becomes of tensors whose data lies in other files: it is taken into the file, or they go on naming it. */
+export type ExternalData = "embedded" | "named";
 
 /**
- * Encodes a model as one file. Objects as they were read are taken over byte for byte; external tensors are embedded.
+ * Encodes a model as one file. Objects as they were read are taken over byte for byte.
  * @throws ModelError `too_large_to_write` past 2 GiB, `external_data_missing` where tensor bytes are not there.
  */
-export function encodeModel(model: Model): EncodedModel {
-  const encoder = new Encoder();
-  const origin = model[ORIGIN];
-  if (origin !== undefined) encoder.raw(origin);
-  else writeModel(encoder, model);
+export function encodeModel(model: Model, external: ExternalData = "embedded"): EncodedModel {
+  const encoder = encoderOf(model, external);
   if (encoder.size > MAX_MODEL_BYTES) {
     throw new ModelError(
       "too_large_to_write",
@@ -58,6 +60,24 @@ export function encodeModel(model: Model): EncodedModel {
   }
   const parts = encoder.finish();
   return { size: encoder.size, chunks: () => chunked(parts) };
+}
+
+/** Bytes that the model with all its data takes, whether or not one file can have so many. */
+export function modelSize(model: Model): number {
+  return encoderOf(model, "embedded").size;
+}
+
+/** Whether a file of the model with all its data can be read by ONNX tools. */
+export function fitsOneFile(model: Model): boolean {
+  return modelSize(model) <= MAX_MODEL_BYTES;
+}
+
+function encoderOf(model: Model, external: ExternalData): ModelEncoder {
+  const encoder = new ModelEncoder(external);
+  const origin = model[ORIGIN];
+  if (origin !== undefined) encoder.raw(origin);
+  else writeModel(encoder, model);
+  return encoder;
 }
 
 /** The whole file in memory. */
@@ -103,6 +123,16 @@ function joined(pieces: readonly Uint8Array[], size: number): Uint8Array {
   return whole;
 }
 
+/** An encoder that knows what becomes of external data. */
+class ModelEncoder extends Encoder {
+  readonly external: ExternalData;
+
+  constructor(external: ExternalData) {
+    super();
+    this.external = external;
+  }
+}
+
 interface Encodable {
   readonly unknown?: readonly UnknownField[];
   readonly [ORIGIN]?: Origin;
@@ -110,14 +140,14 @@ interface Encodable {
 
 /** Writes a field that holds a message: as it came, or anew. */
 function child<T extends Encodable>(
-  into: Encoder,
+  into: ModelEncoder,
   field: number,
   object: T,
-  write: (encoder: Encoder, object: T) => void,
+  write: (encoder: ModelEncoder, object: T) => void,
 ): void {
   const origin = object[ORIGIN];
   if (origin === undefined) {
-    const message = new Encoder();
+    const message = new ModelEncoder(into.external);
     write(message, object);
     into.message(field, message);
   } else if (origin.fieldNumber === field && origin.fieldStart !== undefined) {
@@ -127,23 +157,23 @@ function child<T extends Encodable>(
 }
 
 function children<T extends Encodable>(
-  into: Encoder,
+  into: ModelEncoder,
   field: number,
   objects: readonly T[],
-  write: (encoder: Encoder, object: T) => void,
+  write: (encoder: ModelEncoder, object: T) => void,
 ): void {
   for (const object of objects) child(into, field, object, write);
 }
 
-function text(into: Encoder, field: number, value: string | undefined): void {
+function text(into: ModelEncoder, field: number, value: string | undefined): void {
   if (value) into.string(field, value);
 }
 
-function unknown(into: Encoder, object: Encodable): void {
+function unknown(into: ModelEncoder, object: Encodable): void {
   for (const field of object.unknown ?? []) into.raw(field.encoded);
 }
 
-function writeModel(into: Encoder, model: Model): void {
+function writeModel(into: ModelEncoder, model: Model): void {
   into.int(ModelField.irVersion, model.irVersion);
   text(into, ModelField.producerName, model.producerName);
   text(into, ModelField.producerVersion, model.producerVersion);
@@ -157,7 +187,7 @@ function writeModel(into: Encoder, model: Model): void {
   unknown(into, model);
 }
 
-function writeGraph(into: Encoder, graph: Graph): void {
+function writeGraph(into: ModelEncoder, graph: Graph): void {
   children(into, GraphField.node, graph.nodes, writeNode);
   text(into, GraphField.name, graph.name);
   children(into, GraphField.initializer, graph.initializers, writeTensor);
@@ -169,7 +199,7 @@ function writeGraph(into: Encoder, graph: Graph): void {
   unknown(into, graph);
 }
 
-function writeNode(into: Encoder, node: Node): void {
+function writeNode(into: ModelEncoder, node: Node): void {
   for (const input of node.inputs) into.string(NodeField.input, input);
   for (const output of node.outputs) into.string(NodeField.output, output);
   text(into, NodeField.name, node.name);
@@ -181,7 +211,7 @@ function writeNode(into: Encoder, node: Node): void {
   unknown(into, node);
 }
 
-function writeFunction(into: Encoder, definition: FunctionDefinition): void {
+function writeFunction(into: ModelEncoder, definition: FunctionDefinition): void {
   text(into, FunctionField.name, definition.name);
   for (const input of definition.inputs) into.string(FunctionField.input, input);
   for (const output of definition.outputs) into.string(FunctionField.output, output);
@@ -191,19 +221,19 @@ function writeFunction(into: Encoder, definition: FunctionDefinition): void {
   unknown(into, definition);
 }
 
-function writeOpset(into: Encoder, opset: OpsetImport): void {
+function writeOpset(into: ModelEncoder, opset: OpsetImport): void {
   text(into, 1, opset.domain);
   into.int(2, opset.version);
   unknown(into, opset);
 }
 
-function writeMetadata(into: Encoder, entry: MetadataEntry): void {
+function writeMetadata(into: ModelEncoder, entry: MetadataEntry): void {
   text(into, 1, entry.key);
   text(into, 2, entry.value);
   unknown(into, entry);
 }
 
-function writeAttribute(into: Encoder, attribute: Attribute): void {
+function writeAttribute(into: ModelEncoder, attribute: Attribute): void {
   const { value } = attribute;
   text(into, AttributeField.name, attribute.name);
   switch (value.type) {
@@ -249,7 +279,7 @@ function writeAttribute(into: Encoder, attribute: Attribute): void {
   unknown(into, attribute);
 }
 
-function writeTensor(into: Encoder, tensor: Tensor): void {
+function writeTensor(into: ModelEncoder, tensor: Tensor): void {
   into.ints(TensorField.dims, tensor.dims);
   into.int(TensorField.dataType, tensor.dataType);
   const { data } = tensor;
@@ -270,7 +300,8 @@ function writeTensor(into: Encoder, tensor: Tensor): void {
           `tensor "${tensor.name}" has its data in the file "${data.location}", which did not come with the model; upload both together`,
         );
       }
-      into.bytes(TensorField.rawData, data.span);
+      if (into.external === "named") nameExternal(into, data.location, data.span);
+      else into.bytes(TensorField.rawData, data.span);
       break;
   }
   text(into, TensorField.name, tensor.name);
@@ -278,22 +309,32 @@ function writeTensor(into: Encoder, tensor: Tensor): void {
   unknown(into, tensor);
 }
 
-function writeSparseTensor(into: Encoder, sparse: SparseTensor): void {
+function nameExternal(into: Encoder, location: string, { offset, length }: Span): void {
+  for (const [key, value] of Object.entries({ location, offset, length })) {
+    const entry = new Encoder();
+    entry.string(1, key);
+    entry.string(2, String(value));
+    into.message(TensorField.externalData, entry);
+  }
+  into.int(TensorField.dataLocation, EXTERNAL);
+}
+
+function writeSparseTensor(into: ModelEncoder, sparse: SparseTensor): void {
   child(into, SparseField.values, sparse.values, writeTensor);
   child(into, SparseField.indices, sparse.indices, writeTensor);
   into.ints(SparseField.dims, sparse.dims);
   unknown(into, sparse);
 }
 
-function writeValueInfo(into: Encoder, info: ValueInfo): void {
+function writeValueInfo(into: ModelEncoder, info: ValueInfo): void {
   text(into, ValueInfoField.name, info.name);
   if (info.type !== undefined) child(into, ValueInfoField.type, info.type, writeType);
   text(into, ValueInfoField.docString, info.docString);
   unknown(into, info);
 }
 
-function writeType(into: Encoder, type: ValueType): void {
-  const kind = new Encoder();
+function writeType(into: ModelEncoder, type: ValueType): void {
+  const kind = new ModelEncoder(into.external);
   switch (type.kind) {
     case "tensor":
     case "sparse_tensor":

@@ -103,7 +103,7 @@ export class Objects {
   async open(key: string): Promise<ByteSource> {
     const head = await this.bucket.head(key);
     if (!head) throw new BlobMissingError(key);
-    return pagedSource(head.size, async (offset, length) => {
+    return pagedSource(key, head.size, async (offset, length) => {
       const object = await this.bucket.get(key, { range: { offset, length } });
       if (!object) throw new BlobMissingError(key);
       return new Uint8Array(await object.arrayBuffer());
@@ -202,7 +202,11 @@ function grown(buffer: Uint8Array<ArrayBuffer>, needed: number, most: number): U
 }
 
 /** A source that reads whole pages for small ranges and keeps the last few of them. */
-function pagedSource(size: number, get: (offset: number, length: number) => Promise<Uint8Array>): ByteSource {
+function pagedSource(
+  blob: string,
+  size: number,
+  get: (offset: number, length: number) => Promise<Uint8Array>,
+): ByteSource {
   const pages = new Map<number, Promise<Uint8Array>>();
   const page = (index: number): Promise<Uint8Array> => {
     const start = index * PAGE_BYTES;
@@ -215,6 +219,7 @@ function pagedSource(size: number, get: (offset: number, length: number) => Prom
     return found;
   };
   return {
+    blob,
     size,
     async read(offset, length) {
       if (offset < 0 || length < 0 || offset + length > size) {

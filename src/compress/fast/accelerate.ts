@@ -4,7 +4,7 @@ import type { Graph, Model, Node, Tensor } from "../../onnx/model.ts";
 import { type InferOptions, shapeInference } from "../../onnx/shapes/infer.ts";
 import type { Shapes } from "../../onnx/shapes/shapes.ts";
 import { type Window, windowOf } from "../../onnx/shapes/window.ts";
-import { encodeModel } from "../../onnx/write.ts";
+import { modelSize } from "../../onnx/write.ts";
 import { isStandard, NEWEST_OPSET } from "../lossless/pass.ts";
 import { constantValues } from "./constant-values.ts";
 import { bestTile, type ConvolutionSize, type Target, type Tile } from "./convolution-time.ts";
@@ -41,7 +41,7 @@ export async function accelerate(model: Model, options: AccelerateOptions = {}):
   const opset = model.opsetImports.find(({ domain }) => domain === "" || domain === "ai.onnx")?.version ?? 0;
   if (opset < 7 || opset > NEWEST_OPSET || model.irVersion < 4) return { model, convolutions: [] };
   const candidates = await candidatesOf(model, opset, options);
-  let budget = options.growth ?? DEFAULT_GROWTH * encodeModel(model).size;
+  let budget = options.growth ?? DEFAULT_GROWTH * modelSize(model);
   const fresh = freshNames(model);
   let shared: ReadonlyMap<string, string> = new Map();
   const replaced = new Map<Node, readonly Node[]>();

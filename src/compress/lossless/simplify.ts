@@ -1,10 +1,9 @@
 import { freshNames, withAttributes } from "../../onnx/edit.ts";
-import { ModelError } from "../../onnx/errors.ts";
 import type { Graph, Model, Node, Tensor, ValueInfo } from "../../onnx/model.ts";
 import { inferShapes } from "../../onnx/shapes/infer.ts";
 import { readTensor } from "../../onnx/tensor.ts";
 import { elementCount, type TensorValue } from "../../onnx/tensor-value.ts";
-import { encodeModel } from "../../onnx/write.ts";
+import { modelSize } from "../../onnx/write.ts";
 import { computedValue, memoryBudget } from "./derived.ts";
 import { type Fact, isStandard, type Pass, type Rewriting } from "./pass.ts";
 import { chains } from "./passes/chains.ts";
@@ -99,18 +98,8 @@ export async function simplify(model: Model): Promise<Simplified> {
     if (!changed) break;
     current = { ...current, graph: scope.toGraph() };
   }
-  if (sizeOf(current) > sizeOf(model)) return { model, passes: [] };
+  if (modelSize(current) > modelSize(model)) return { model, passes: [] };
   return { model: current, passes: Array.from(counts, ([pass, changes]) => ({ pass, changes })) };
-}
-
-/** Bytes of the file; infinite for what is too large to be one. */
-function sizeOf(model: Model): number {
-  try {
-    return encodeModel(model).size;
-  } catch (error) {
-    if (error instanceof ModelError && error.code === "too_large_to_write") return Number.POSITIVE_INFINITY;
-    throw error;
-  }
 }
 
 /** Runs a pass on a graph, its subgraphs first. */

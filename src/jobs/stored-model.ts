@@ -1,0 +1,79 @@
+import { openArchive } from "../onnx/archive.ts";
+import { linkTensors } from "../onnx/linked.ts";
+import type { Model } from "../onnx/model.ts";
+import { readModel } from "../onnx/read.ts";
+import type { ByteSource, Span } from "../onnx/source.ts";
+import { inOrder, validateModel } from "../onnx/validate.ts";
+import { encodeModel } from "../onnx/write.ts";
+import type { Blobs, CompressionJob } from "./job.ts";
+import { putBytes } from "./put-bytes.ts";
+
+/** A blob that a stored model takes payloads from, under the location of its place in the list. */
+interface Link {
+  readonly blob: string;
+  readonly size: number;
+}
+
+/**
+ * Keeps a model that is on its way: its graph as a file of its own, its weights where they lie already. A step that
+ * changes the graph of many gigabytes writes some kilobytes. Lives no longer than the blobs that it names.
+ */
+export async function storeModel(blobs: Blobs, key: string, model: Model): Promise<void> {
+  const links: Link[] = [];
+  const places = new Map<string, string>();
+  const linked = linkTensors(model, (span: Span) => {
+    const { blob, size } = span.source;
+    if (blob === undefined) return undefined;
+    const location = places.get(blob) ?? String(links.length);
+    if (!places.has(blob)) links.push({ blob, size });
+    places.set(blob, location);
+    return { location, span };
+  });
+  const encoded = encodeModel(linked, "named");
+  await putBytes(blobs, linksKey(key), new TextEncoder().encode(JSON.stringify(links)));
+  await blobs.put(key, encoded.chunks(), encoded.size);
+}
+
+/** Reads and validates what {@link storeModel} has written; its nodes are in an order in which they can run. */
+export async function readStored(blobs: Blobs, key: string): Promise<Model> {
+  const list = await blobs.open(linksKey(key));
+  const links = JSON.parse(new TextDecoder().decode(await list.read(0, list.size))) as Link[];
+  const external = new Map(links.map((link, i) => [String(i), linkedSource(blobs, link)]));
+  return read(await blobs.open(key), external);
+}
+
+/** Reads and validates the upload with its external data; its nodes are in an order in which they can run. */
+export async function readUpload(blobs: Blobs, { key, external }: CompressionJob["model"]): Promise<Model> {
+  const opened = new Map<string, ByteSource>();
+  for (const [location, at] of Object.entries(external)) opened.set(location, await blobs.open(at));
+  return read(await blobs.open(key), opened);
+}
+
+/** Reads and validates a finished artifact, which is an archive where it is too large for one file. */
+export async function readArtifact(blobs: Blobs, key: string): Promise<Model> {
+  const { main, external } = await openArchive(await blobs.open(key));
+  return read(main, external);
+}
+
+async function read(source: ByteSource, external: ReadonlyMap<string, ByteSource>): Promise<Model> {
+  const model = await readModel(source, { external });
+  validateModel(model);
+  return inOrder(model);
+}
+
+/** Opened when it is first read: a model names a blob for each of its layers, and most steps read few of them. */
+function linkedSource(blobs: Blobs, { blob, size }: Link): ByteSource {
+  let opening: Promise<ByteSource> | undefined;
+  return {
+    blob,
+    size,
+    async read(offset, length) {
+      opening ??= blobs.open(blob);
+      return (await opening).read(offset, length);
+    },
+  };
+}
+
+function linksKey(key: string): string {
+  return `${key}.links`;
+}
