@@ -130,7 +130,18 @@ export const CompressionResource = z
     step: z.string().nullable(),
     progress: z.number().min(0).max(1),
     error: JobError.nullable(),
-    artifact: z.object({ url: z.string(), bytes: z.int(), sha256: z.string() }).nullable(),
+    artifact: z
+      .object({
+        url: z.string(),
+        bytes: z.int(),
+        sha256: z.string(),
+        format: z
+          .enum(["onnx", "tar"])
+          .describe(
+            "One ONNX file; past 2 GiB, which none can have, a tar of the model and its external data.",
+          ),
+      })
+      .nullable(),
     webhook: z
       .object({ url: z.string(), secret: z.string().optional() })
       .nullable()

@@ -3,7 +3,8 @@ import type { Context } from "hono";
 import { Plan, PlanFormat } from "../../schemas/plan.ts";
 import { Report } from "../../schemas/report.ts";
 import { reportPage } from "../evaluate/report-page.ts";
-import { readModel } from "../onnx/read.ts";
+import { artifactFormat } from "../jobs/resource.ts";
+import { readArtifact } from "../jobs/stored-model.ts";
 import { exportPlan } from "../partition/exports/export-plan.ts";
 import type { CompressionRow } from "../store/compressions.ts";
 import { CompressionParams, requireCompression } from "./compressions.ts";
@@ -99,7 +100,7 @@ results.openapi(
     const plan = Plan.parse(JSON.parse(await objects.text(row.planKey)));
     const { format = "json" } = c.req.valid("query");
     if (format === "json") return c.json(plan, 200);
-    const open = async () => readModel(await objects.open(artifactKey));
+    const open = () => readArtifact(objects, artifactKey);
     const { mediaType, extension, content } = await exportPlan(format, plan, open);
     return new Response(typeof content === "string" ? content : streamOf(content), {
       headers: {
@@ -114,6 +115,7 @@ results.openapi(
 /** The artifact of a job that has succeeded, or the part of it that is asked for. */
 export async function artifactResponse(c: Context<AppEnv>, row: CompressionRow): Promise<Response> {
   const key = requireResult(row, row.artifactKey);
+  const format = artifactFormat(key);
   const size = row.artifactBytes ?? 0;
   const etag = `"${row.artifactSha256}"`;
   const headers = new Headers({
@@ -121,8 +123,8 @@ export async function artifactResponse(c: Context<AppEnv>, row: CompressionRow):
     "Accept-Ranges": "bytes",
     // The bytes of a job never change, but they belong to one account.
     "Cache-Control": "private, max-age=31536000, immutable",
-    "Content-Type": "application/octet-stream",
-    "Content-Disposition": `attachment; filename="${row.id}.onnx"`,
+    "Content-Type": format === "tar" ? "application/x-tar" : "application/octet-stream",
+    "Content-Disposition": `attachment; filename="${row.id}.${format}"`,
   });
   if (matchesEtag(c.req.header("if-none-match"), etag)) return new Response(null, { status: 304, headers });
   const ifRange = c.req.header("if-range");

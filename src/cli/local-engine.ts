@@ -11,8 +11,8 @@ import type { Compressed, CompressRequest, Engine } from "./engine.ts";
 import { openFile } from "./file-source.ts";
 import { LocalHost } from "./local-host.ts";
 import { type OpenedModel, openModel } from "./open-model.ts";
-import { writeOutput } from "./output.ts";
 import { withGraph } from "./with-graph.ts";
+import { writeArtifact } from "./write-artifact.ts";
 
 const MODEL_KEY = "input/model";
 const CALIBRATION_KEY = "input/calibration";
@@ -74,7 +74,7 @@ async function run(job: CompressionJob, output: string, host: LocalHost): Promis
     report: await read<Report>(report.key),
     plan: plan ? await read<Plan>(plan.key) : null,
   };
-  await writeOutput(output, chunksOf(await host.blobs.open(artifact.key)));
+  await writeArtifact(output, chunksOf(await host.blobs.open(artifact.key)));
   return compressed;
 }
 

@@ -5,8 +5,8 @@ import type { Engine } from "./engine.ts";
 import { FailedError, UsageError } from "./errors.ts";
 import { openFile } from "./file-source.ts";
 import { isArchive, openModel } from "./open-model.ts";
-import { writeOutput } from "./output.ts";
 import { tarOf } from "./tar.ts";
+import { writeArtifact } from "./write-artifact.ts";
 
 /** A server does the work. @throws UsageError when the address is no URL or the key is missing. */
 export function remoteEngine(baseUrl: string, apiKey: string | undefined): Engine {
@@ -37,7 +37,7 @@ export function remoteEngine(baseUrl: string, apiKey: string | undefined): Engin
       if (job.status !== "succeeded" || !job.artifact) {
         throw new FailedError(job.error?.code ?? job.status, job.error?.message ?? `${id} was ${job.status}`);
       }
-      await writeOutput(request.output, (await hone.compressions.artifact(id)).stream());
+      await writeArtifact(request.output, (await hone.compressions.artifact(id)).stream());
       return {
         artifact: { path: request.output, bytes: job.artifact.bytes, sha256: job.artifact.sha256 },
         report: await hone.compressions.report(id),

@@ -16,12 +16,13 @@ export function compressionResource(row: CompressionRow): CompressionResource {
     progress: row.progress,
     error: row.errorCode === null ? null : { code: row.errorCode, message: row.errorMessage ?? "" },
     artifact:
-      row.artifactBytes === null || row.artifactSha256 === null
+      row.artifactKey === null || row.artifactBytes === null || row.artifactSha256 === null
         ? null
         : {
             url: `/v1/compressions/${row.id}/artifact`,
             bytes: row.artifactBytes,
             sha256: row.artifactSha256,
+            format: artifactFormat(row.artifactKey),
           },
     webhook: row.webhookUrl === null ? null : { url: row.webhookUrl },
     metadata: row.metadata,
@@ -30,6 +31,10 @@ export function compressionResource(row: CompressionRow): CompressionResource {
     finished_at: timestampOrNull(row.finishedAt),
     expires_at: timestampOrNull(row.expiresAt),
   };
+}
+
+export function artifactFormat(key: string): "onnx" | "tar" {
+  return key.endsWith(".tar") ? "tar" : "onnx";
 }
 
 export function eventResource(row: EventRow): CompressionEvent {
