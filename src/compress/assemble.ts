@@ -1,4 +1,4 @@
-import { freshNames, mapGraphs, withAttributes } from "../onnx/edit.ts";
+import { freshNames, mapGraphs, nodeOf, withAttributes } from "../onnx/edit.ts";
 import type { Graph, Model, Node, SparseTensor, Tensor } from "../onnx/model.ts";
 import { withChain } from "./forms/with-chain.ts";
 import type { LayerResult, ResultWeight } from "./layer-result.ts";
@@ -57,14 +57,23 @@ export function assemble(
     if (dropped.includes(result.layer)) continue;
     version = Math.max(
       version,
-      ...result.weights.map((weight) => irVersionOf(weight, result.chain !== null)),
+      ...result.weights.map((weight) =>
+        irVersionOf(weight, result.chain !== null || result.joinAxis !== undefined),
+      ),
     );
     const bias = result.weights.find(({ role }) => role === "bias");
     if (bias) add(site.node.graph, (graph) => withWeight(graph, site.bias ?? "", plainOf(bias)!));
     if (result.chain === null) {
-      const weight = result.weights.find(({ role }) => role === "weight");
-      if (weight)
-        add(site.weight.graph, (graph) => withStored(graph, site.weight.name, weight, opset, fresh));
+      const weights = result.weights.filter(({ role }) => role === "weight");
+      const { name } = site.weight;
+      if (weights.length > 1) {
+        add(site.weight.graph, (graph) =>
+          withJoined(graph, name, weights, result.joinAxis ?? 0, opset, fresh),
+        );
+      } else if (weights[0]) {
+        const [weight] = weights as [ResultWeight];
+        add(site.weight.graph, (graph) => withStored(graph, name, weight, opset, fresh));
+      }
       continue;
     }
     const { chain } = result;
@@ -134,6 +143,24 @@ function withStored(
     initializers: [...rest.initializers, ...initializers],
     sparseInitializers: [...rest.sparseInitializers, ...sparseInitializers],
   };
+}
+
+/** The graph in which `name` holds the weights one after the other: each stored by itself, and a Concat that is folded with them. */
+function withJoined(
+  graph: Graph,
+  name: string,
+  weights: readonly ResultWeight[],
+  axis: number,
+  opset: number,
+  fresh: (stem: string) => string,
+): Graph {
+  const rest = withoutValue(graph, name);
+  const names = weights.map(() => fresh(`${name}_rows`));
+  const join = nodeOf("Concat", names, [name], { axis: { type: "int", value: axis } });
+  return weights.reduceRight<Graph>(
+    (edited, weight, i) => withStored(edited, names[i]!, weight, opset, fresh),
+    { ...rest, nodes: [join, ...rest.nodes] },
+  );
 }
 
 /** The graph with the value's tensor replaced, or added; dense ones stay in their place, others go to the end. */

@@ -13,6 +13,8 @@ export interface LayerResult {
    * corrected "bias".
    */
   readonly weights: readonly ResultWeight[];
+  /** Axis along which several weights of the role "weight" are joined to the layer's; where there is one, none. */
+  readonly joinAxis?: number;
   /** The nodes that take the place of the layer's; null where it keeps its own. */
   readonly chain: readonly ChainStep[] | null;
   /** What was done otherwise than the treatment says, and why; for the report. */

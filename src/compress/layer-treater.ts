@@ -1,6 +1,7 @@
 import type { Kernels } from "../kernels/kernels.ts";
 import type { FloatArray } from "../kernels/reference/matmul.ts";
 import { DataType } from "../onnx/data-type.ts";
+import type { Energies } from "./blocks/join-results.ts";
 import { correctedBias } from "./corrected-bias.ts";
 import { chainOf } from "./forms/chain.ts";
 import { FactoredLayer } from "./forms/factored-layer.ts";
@@ -224,11 +225,26 @@ export class LayerTreater {
     );
   }
 
+  /** What errors of the layer are relative to. */
+  get energies(): Energies {
+    return {
+      seen: this.#energy(this.#seen),
+      expected: this.#energy(this.#expected),
+      weight: energy(this.#matrices),
+    };
+  }
+
+  #energy(weighed: Weighed): number {
+    weighed.energy ??= outputEnergy(this.#weighedLayer(weighed), this.#matrices, this.#input.kernels);
+    return weighed.energy;
+  }
+
   #error(weighed: Weighed, matrices: Float32Array): number {
-    const { kernels, facts } = this.#input;
-    const layer = { layout: facts.layout!, matrices: this.#matrices, moments: weighed.moments };
-    weighed.energy ??= outputEnergy(layer, this.#matrices, kernels);
-    return formError(layer, matrices, kernels, weighed.energy);
+    return formError(this.#weighedLayer(weighed), matrices, this.#input.kernels, this.#energy(weighed));
+  }
+
+  #weighedLayer({ moments }: Weighed) {
+    return { layout: this.facts.layout!, matrices: this.#matrices, moments };
   }
 
   #sharedBy(weights: readonly ResultWeight[], { form }: Treatment): Candidate["shared"] {

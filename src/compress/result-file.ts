@@ -1,6 +1,7 @@
 import { TensorField } from "../onnx/fields.ts";
 import type { SparseTensor, Tensor } from "../onnx/model.ts";
-import { type ByteSource, byteLength, load, type Span } from "../onnx/source.ts";
+import { type ByteSource, type Bytes, byteLength, type Span } from "../onnx/source.ts";
+import { chunked, type EncodedFile } from "../onnx/write.ts";
 import type { LayerResult } from "./layer-result.ts";
 import type { StoredPart } from "./storage/stored-weight.ts";
 
@@ -25,42 +26,39 @@ interface TensorHeader {
 
 const LENGTH_BYTES = 4;
 
-export async function encodeResult(result: LayerResult): Promise<Uint8Array> {
-  const payloads: Uint8Array[] = [];
+export function encodeResult(result: LayerResult): EncodedFile {
+  const payloads: Bytes[] = [];
   const headers: TensorHeader[] = [];
   for (const { tensor } of partsOf(result)) {
     if (!("values" in tensor)) {
-      const values = await payload(tensor);
+      const values = payload(tensor);
       payloads.push(values);
-      headers.push({ dataType: tensor.dataType, dims: tensor.dims, values: values.length });
+      headers.push({ dataType: tensor.dataType, dims: tensor.dims, values: byteLength(values) });
       continue;
     }
-    const values = await payload(tensor.values);
-    const indices = await payload(tensor.indices);
+    const values = payload(tensor.values);
+    const indices = payload(tensor.indices);
     payloads.push(values, indices);
     headers.push({
       dataType: tensor.values.dataType,
       dims: tensor.dims,
-      values: values.length,
+      values: byteLength(values),
       sparse: {
         count: tensor.values.dims[0]!,
         indexType: tensor.indices.dataType,
-        indices: indices.length,
+        indices: byteLength(indices),
       },
     });
   }
   const header: Header = { result: withTensors(result, () => null as unknown as Tensor), tensors: headers };
   const json = new TextEncoder().encode(JSON.stringify(header));
-  const size = payloads.reduce((sum, part) => sum + part.length, LENGTH_BYTES + json.length);
-  const bytes = new Uint8Array(size);
-  new DataView(bytes.buffer).setUint32(0, json.length, true);
-  bytes.set(json, LENGTH_BYTES);
-  let at = LENGTH_BYTES + json.length;
-  for (const part of payloads) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
+  const length = new Uint8Array(LENGTH_BYTES);
+  new DataView(length.buffer).setUint32(0, json.length, true);
+  const parts = [length, json, ...payloads];
+  return {
+    size: parts.reduce((sum, part) => sum + byteLength(part), 0),
+    chunks: () => chunked(parts),
+  };
 }
 
 /** Reads the JSON only; the tensors' bytes stay where they are until the artifact is written. */
@@ -116,10 +114,7 @@ function withTensors(result: LayerResult, tensor: (index: number) => Tensor | Sp
   };
 }
 
-async function payload(tensor: Tensor): Promise<Uint8Array> {
-  const { data } = tensor;
+function payload({ data }: Tensor): Bytes {
   if (data.kind !== "raw" && data.kind !== "typed") throw new RangeError("results hold their own bytes");
-  const bytes = await load(data.bytes);
-  if (bytes.length !== byteLength(data.bytes)) throw new RangeError("short read");
-  return bytes;
+  return data.bytes;
 }

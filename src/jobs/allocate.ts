@@ -14,10 +14,10 @@ import { JobFailure } from "./failures.ts";
 import { finishedModel } from "./finished-model.ts";
 import type { UploadFacts } from "./inspect-upload.ts";
 import type { Blobs, CompressionJob, JobHost } from "./job.ts";
+import { readResults } from "./layer-results.ts";
 import type { LayerTable } from "./layer-table.ts";
 import { measureModel, needsRun } from "./measure.ts";
 import type { StepLog } from "./step-log.ts";
-import { readResults } from "./treat-layers.ts";
 import type { Workbench } from "./workbench.ts";
 
 export type Allocation = {

@@ -6,9 +6,9 @@ import { digestOf } from "./digest.ts";
 import { finishedModel } from "./finished-model.ts";
 import type { UploadFacts } from "./inspect-upload.ts";
 import type { Blobs, CompressionJob } from "./job.ts";
+import { readResults } from "./layer-results.ts";
 import type { LayerTable } from "./layer-table.ts";
 import { storeModel } from "./stored-model.ts";
-import { readResults } from "./treat-layers.ts";
 import type { Workbench } from "./workbench.ts";
 
 export type ArtifactFacts = {

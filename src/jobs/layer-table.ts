@@ -4,13 +4,14 @@ import { assemble } from "../compress/assemble.ts";
 import type { LayerFacts } from "../compress/layer-facts.ts";
 import { factsOf, readBias, readWeight, siteOf } from "../compress/layer-of-model.ts";
 import type { LayerResult } from "../compress/layer-result.ts";
-import { globalZeros } from "../compress/sparsity/global.ts";
-import type { LayerWeight } from "../compress/weight.ts";
+import { type GlobalWeight, globalZeros } from "../compress/sparsity/global.ts";
+import { type LayerWeight, weightOf } from "../compress/weight.ts";
 import { type Layer, listLayers } from "../onnx/layers.ts";
 import type { Model } from "../onnx/model.ts";
 import { standardOpset } from "../onnx/scope.ts";
 import { inferDefaultShapes } from "../onnx/shapes/defaults.ts";
 import { readTensor } from "../onnx/tensor.ts";
+import { piecesOf, ranged, readRange } from "../onnx/tensor-range.ts";
 import { lazy } from "./workbench.ts";
 
 /** The layers of one model under one recipe. */
@@ -60,13 +61,13 @@ export class LayerTable {
     const shared = globalRatio(this.policy.layers);
     if (shared === null) return new Map();
     const weights = [];
-    for (const [index, { name, parameters }] of this.layers.entries()) {
-      if (!shared.layers.includes(name) || (await this.weight(index)) === undefined) continue;
-      const load = async () => (await this.weight(index))!.values;
-      weights.push({ layer: name, count: parameters, load });
+    for (const layer of this.layers) {
+      if (!shared.layers.includes(layer.name)) continue;
+      weights.push(...(await loadersOf(layer)));
     }
     const zeros = await globalZeros(weights, shared.ratio);
-    return new Map(weights.map(({ layer, count }) => [layer, zeros.get(layer)! / Math.max(1, count)]));
+    const counts = new Map(this.layers.map(({ name, parameters }) => [name, parameters]));
+    return new Map([...zeros].map(([layer, count]) => [layer, count / Math.max(1, counts.get(layer)!)]));
   }
 
   /** The model with the results in place; those that would make their layer larger are left out and named. */
@@ -75,11 +76,36 @@ export class LayerTable {
   }
 }
 
+/** Elements of a large weight that are read at once. */
+const PIECE = 2 ** 20;
+
+/** Reads the weight, a large one in pieces; none where it is fixed or of a type that is not compressed. */
+async function loadersOf(layer: Layer): Promise<GlobalWeight[]> {
+  const { name, parameters, fixed, weight } = layer;
+  const of = "values" in weight.holder.tensor ? null : ranged(weight.holder.tensor);
+  if (of === null || parameters <= PIECE) {
+    if ((await readWeight(layer)) === undefined) return [];
+    return [{ layer: name, count: parameters, load: async () => (await readWeight(layer))!.values }];
+  }
+  if (fixed !== null || weightOf(await readRange(of, 0, [0])) === undefined) return [];
+  return Array.from({ length: Math.ceil(parameters / PIECE) }, (_, i) => {
+    const count = Math.min(PIECE, parameters - i * PIECE);
+    return {
+      layer: name,
+      count,
+      load: async () => weightOf(await readRange(of, i * PIECE, [count]))!.values,
+    };
+  });
+}
+
 /** Stored numbers of a layer that are not zero, whatever their type; its weight is read. */
 export async function nonzeroOf({ weight }: Layer): Promise<number> {
   const { tensor } = weight.holder;
-  const { data } = await readTensor("values" in tensor ? tensor.values : tensor);
+  const stored = "values" in tensor ? tensor.values : tensor;
+  const of = ranged(stored);
   let count = 0;
-  for (const number of data) if (number !== 0 && number !== 0n) count += 1;
+  for await (const { data } of of ? piecesOf(of, PIECE) : [await readTensor(stored)]) {
+    for (const number of data) if (number !== 0 && number !== 0n) count += 1;
+  }
   return count;
 }

@@ -14,13 +14,13 @@ import type { Evaluation } from "./evaluate-artifact.ts";
 import type { MomentsFacts } from "./gather-moments.ts";
 import type { UploadFacts } from "./inspect-upload.ts";
 import type { Blobs, CompressionJob } from "./job.ts";
+import { readResults } from "./layer-results.ts";
 import { type LayerTable, nonzeroOf } from "./layer-table.ts";
 import type { ChannelPruning } from "./prune-channels.ts";
 import { putBytes } from "./put-bytes.ts";
 import type { LosslessFacts } from "./simplify-upload.ts";
 import type { StepCost } from "./step-log.ts";
 import { readArtifact } from "./stored-model.ts";
-import { readResults } from "./treat-layers.ts";
 import type { Workbench } from "./workbench.ts";
 
 interface Context {

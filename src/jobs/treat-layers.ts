@@ -1,17 +1,18 @@
 import type { LayerChoices } from "../compress/allocate/decide.ts";
 import { candidatesToTry, expectedLosses, type Trial } from "../compress/allocate/probe.ts";
 import { treatmentsFor } from "../compress/allocate/treatments.ts";
-import type { LayerResult } from "../compress/layer-result.ts";
+import { undominated } from "../compress/allocate/undominated.ts";
 import type { TreatedLayer } from "../compress/layer-treater.ts";
-import { decodeResult, encodeResult } from "../compress/result-file.ts";
-import { type Candidate, type Decision, UNTOUCHED } from "../compress/treatment.ts";
+import { encodeResult } from "../compress/result-file.ts";
+import { type Candidate, UNTOUCHED } from "../compress/treatment.ts";
 import type { CalibrationFacts } from "./calibrate.ts";
 import type { MomentsFacts } from "./gather-moments.ts";
 import type { Blobs, CompressionJob, JobHost } from "./job.ts";
+import { LayerBlocks } from "./layer-blocks.ts";
+import { resultKey } from "./layer-results.ts";
 import type { LayerTable } from "./layer-table.ts";
 import { openTreater } from "./open-treater.ts";
 import { OutputProbe } from "./output-probe.ts";
-import { putBytes } from "./put-bytes.ts";
 import { readOffers, type StoredOffer, shareBases } from "./share-bases.ts";
 import type { StepLog } from "./step-log.ts";
 import { lazy, type Workbench } from "./workbench.ts";
@@ -73,9 +74,11 @@ async function treatLayer(
   const { job, table, blobs } = context;
   const layer = table.facts[index]!.name;
   const store = async (candidate: number, { result }: TreatedLayer) => {
-    const bytes = await encodeResult(result);
-    await putBytes(blobs, resultKey(job, index, candidate), bytes);
+    const encoded = encodeResult(result);
+    await blobs.put(resultKey(job, index, candidate), encoded.chunks(), encoded.size);
   };
+  const blocks = LayerBlocks.of(context, index);
+  if (blocks) return blocks.treat();
   const treater = await openTreater(context, index, await readOffers(blobs, offers, layer));
   const untouched = treater.treat(UNTOUCHED);
   await store(0, untouched);
@@ -117,34 +120,4 @@ async function treatLayer(
   if (!used) return only([untouched.candidate], UNUSED);
   const losses = trials.length === 0 ? null : expectedLosses(candidates, trials);
   return { ...only(candidates, reason), losses };
-}
-
-/** Where the result of a layer's candidate lies. */
-export function resultKey(job: CompressionJob, layer: number, candidate: number): string {
-  return `${job.prefix}layers/${layer}/${candidate}`;
-}
-
-/** Those for which no other is at least as good in bytes, time and error. */
-function undominated(treated: readonly TreatedLayer[]): TreatedLayer[] {
-  const costs = treated.map(({ candidate: { bytes, time, error } }) => [bytes, time ?? 0, error] as const);
-  return treated.filter((_, i) => {
-    const a = costs[i]!;
-    return !costs.some(
-      (b, j) =>
-        j !== i && b.every((cost, k) => cost <= a[k]!) && (j < i || b.some((cost, k) => cost < a[k]!)),
-    );
-  });
-}
-
-/** The stored results of the decisions; tensors stay where they are until they are written. */
-export async function readResults(
-  job: CompressionJob,
-  blobs: Blobs,
-  decisions: readonly Decision[],
-): Promise<LayerResult[]> {
-  const results: LayerResult[] = [];
-  for (const [layer, { candidate }] of decisions.entries()) {
-    results.push(await decodeResult(await blobs.open(resultKey(job, layer, candidate))));
-  }
-  return results;
 }

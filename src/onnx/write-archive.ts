@@ -2,7 +2,7 @@ import { linkTensors } from "./linked.ts";
 import type { Model } from "./model.ts";
 import { type ByteSource, checkRange, type Span } from "./source.ts";
 import { TAR_END_BYTES, tarHeader, tarPadding } from "./tar-write.ts";
-import { type EncodedModel, encodeModel } from "./write.ts";
+import { type EncodedFile, encodeModel } from "./write.ts";
 
 /** Names in the archive; the model names its data by the second. */
 export const MODEL_NAME = "model.onnx";
@@ -16,7 +16,7 @@ const CHUNK_BYTES = 1024 * 1024;
  * A model that is too large for one file, as a tar of its graph and of one file with the data of its tensors, each at
  * a multiple of the page size, so that runtimes may map it.
  */
-export function encodeArchive(model: Model): EncodedModel {
+export function encodeArchive(model: Model): EncodedFile {
   const data = new DataFile();
   const linked = linkTensors(model, (payload) =>
     payload.length < LEAST_BYTES ? undefined : { location: DATA_NAME, span: data.add(payload) },

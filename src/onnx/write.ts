@@ -30,8 +30,8 @@ import {
 } from "./model.ts";
 import { type Bytes, byteLength, load, type Span, slice } from "./source.ts";
 
-/** A model as a file: its exact size, and its bytes in order, each time from the start. */
-export interface EncodedModel {
+/** A file that is to be written: its exact size, and its bytes in order, each time from the start. */
+export interface EncodedFile {
   readonly size: number;
   /** Chunks of at most 1 MiB; what was not edited is read from the original file as it is needed. */
   chunks(): AsyncIterable<Uint8Array>;
@@ -50,7 +50,7 @@ export type ExternalData = "embedded" | "named";
  * Encodes a model as one file. Objects as they were read are taken over byte for byte.
  * @throws ModelError `too_large_to_write` past 2 GiB, `external_data_missing` where tensor bytes are not there.
  */
-export function encodeModel(model: Model, external: ExternalData = "embedded"): EncodedModel {
+export function encodeModel(model: Model, external: ExternalData = "embedded"): EncodedFile {
   const encoder = encoderOf(model, external);
   if (encoder.size > MAX_MODEL_BYTES) {
     throw new ModelError(
@@ -80,9 +80,13 @@ function encoderOf(model: Model, external: ExternalData): ModelEncoder {
   return encoder;
 }
 
-/** The whole file in memory. */
-export async function modelBytes(model: Model): Promise<Uint8Array> {
-  const encoded = encodeModel(model);
+/** The model as a whole file in memory. */
+export function modelBytes(model: Model): Promise<Uint8Array> {
+  return wholeOf(encodeModel(model));
+}
+
+/** All of a file in memory. */
+export async function wholeOf(encoded: EncodedFile): Promise<Uint8Array> {
   const bytes = new Uint8Array(encoded.size);
   let at = 0;
   for await (const chunk of encoded.chunks()) {
@@ -93,7 +97,7 @@ export async function modelBytes(model: Model): Promise<Uint8Array> {
 }
 
 /** Small parts are gathered and large ones cut, so that chunks are neither many nor huge. */
-async function* chunked(parts: readonly Bytes[]): AsyncGenerator<Uint8Array> {
+export async function* chunked(parts: readonly Bytes[]): AsyncGenerator<Uint8Array> {
   let gathered: Uint8Array[] = [];
   let size = 0;
   for (const part of parts) {

@@ -8,7 +8,7 @@ import { DataType } from "../../src/onnx/data-type.ts";
 import { inspectModel } from "../../src/onnx/inspect.ts";
 import type { Model } from "../../src/onnx/model.ts";
 import { elementCount } from "../../src/onnx/tensor-value.ts";
-import { modelBytes } from "../../src/onnx/write.ts";
+import { modelBytes, wholeOf } from "../../src/onnx/write.ts";
 import { compared, prepared, slowError } from "./layer-treater-check.ts";
 import { feedsOf, integers, KINDS, lstm, treatmentsOf } from "./one-layer.ts";
 
@@ -107,11 +107,16 @@ test("the same treatment gives the same bytes, whatever was treated before", asy
     const treatments = treatmentsOf(first.treater.target);
     const bytes = new Map<string, Uint8Array>();
     for (const treatment of treatments) {
-      bytes.set(JSON.stringify(treatment), await encodeResult(first.treater.treat(treatment).result));
+      bytes.set(
+        JSON.stringify(treatment),
+        await wholeOf(encodeResult(first.treater.treat(treatment).result)),
+      );
     }
     for (const treatment of treatments.toReversed()) {
       const key = JSON.stringify(treatment);
-      expect(await encodeResult(second.treater.treat(treatment).result), key).toEqual(bytes.get(key));
+      expect(await wholeOf(encodeResult(second.treater.treat(treatment).result)), key).toEqual(
+        bytes.get(key),
+      );
     }
   }
 });

@@ -5,14 +5,14 @@ import type { Model } from "../../src/onnx/model.ts";
 import { readModel } from "../../src/onnx/read.ts";
 import { type ByteSource, bytesSource } from "../../src/onnx/source.ts";
 import { validateModel } from "../../src/onnx/validate.ts";
-import { type EncodedModel, encodeModel, modelBytes } from "../../src/onnx/write.ts";
+import { type EncodedFile, encodeModel, modelBytes } from "../../src/onnx/write.ts";
 import { encodeArchive } from "../../src/onnx/write-archive.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { realModel } from "../models/registry.ts";
 
 const NAMES = ["lenet-5", "vit-mnist", "resnet-mnist"];
 
-async function bytesOf({ size, chunks }: EncodedModel): Promise<Uint8Array> {
+async function bytesOf({ size, chunks }: EncodedFile): Promise<Uint8Array> {
   const bytes = new Uint8Array(size);
   let at = 0;
   for await (const chunk of chunks()) {

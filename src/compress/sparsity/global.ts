@@ -1,7 +1,7 @@
 import type { FloatArray } from "../../kernels/reference/matmul.ts";
 import { magnitudeBits, thresholdOver } from "../../kernels/reference/select.ts";
 
-/** A weight that shares in the model's one threshold. */
+/** A weight that shares in the model's one threshold, or a piece of one. */
 export interface GlobalWeight {
   readonly layer: string;
   readonly count: number;
@@ -10,7 +10,7 @@ export interface GlobalWeight {
 
 /**
  * Zeros of each layer when the `ratio` smallest weights of all layers together go: one threshold on plain magnitudes,
- * exact, ties by the order of the layers. Reads each weight three times, one at a time.
+ * exact, ties by the order of the layers and of their pieces. Reads each weight three times, one at a time.
  */
 export async function globalZeros(
   weights: readonly GlobalWeight[],
@@ -29,7 +29,7 @@ export async function globalZeros(
     }
     const taken = Math.min(ties, equal);
     ties -= taken;
-    zeros.set(weight.layer, below + taken);
+    zeros.set(weight.layer, (zeros.get(weight.layer) ?? 0) + below + taken);
   }
   return zeros;
 }

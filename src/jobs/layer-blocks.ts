@@ -1,0 +1,158 @@
+import type { LayerChoices } from "../compress/allocate/decide.ts";
+import { treatmentsFor } from "../compress/allocate/treatments.ts";
+import { undominated } from "../compress/allocate/undominated.ts";
+import { type Energies, joinResults } from "../compress/blocks/join-results.ts";
+import { factsOfBlock, type RowBlocks, rowBlocksOf } from "../compress/blocks/row-blocks.ts";
+import { RowReader } from "../compress/blocks/row-reader.ts";
+import type { LayerResult } from "../compress/layer-result.ts";
+import { LayerTreater } from "../compress/layer-treater.ts";
+import { decodeResult, encodeResult } from "../compress/result-file.ts";
+import { type Candidate, type Treatment, UNTOUCHED } from "../compress/treatment.ts";
+import { elementCount } from "../onnx/tensor-value.ts";
+import { type MomentsFacts, readMoments } from "./gather-moments.ts";
+import type { Blobs, CompressionJob, JobHost } from "./job.ts";
+import { resultKey } from "./layer-results.ts";
+import { type LayerTable, nonzeroOf } from "./layer-table.ts";
+
+interface Context {
+  readonly job: CompressionJob;
+  readonly moments: MomentsFacts;
+  readonly table: LayerTable;
+  readonly host: JobHost;
+  readonly blobs: Blobs;
+}
+
+/** Elements up to which a weight that cannot be cut is treated whole. */
+const MOST_UNCUT = 2 ** 24;
+
+/** A layer that is too large to be treated whole: a block of rows at a time, each block's result a blob until they are joined. */
+export class LayerBlocks {
+  readonly #context: Context;
+  readonly #index: number;
+  /** null where its rows cannot be read apart. */
+  readonly #parts: { readonly cut: RowBlocks; readonly reader: RowReader } | null;
+
+  private constructor(
+    context: Context,
+    index: number,
+    parts: { readonly cut: RowBlocks; readonly reader: RowReader } | null,
+  ) {
+    this.#context = context;
+    this.#index = index;
+    this.#parts = parts;
+  }
+
+  /** null where the layer is treated whole. */
+  static of(context: Context, index: number): LayerBlocks | null {
+    const { table } = context;
+    const facts = table.facts[index]!;
+    const cut = rowBlocksOf(facts);
+    const reader = cut && RowReader.of(table.layers[index]!, facts, cut);
+    if (cut && reader) return new LayerBlocks(context, index, { cut, reader });
+    return elementCount(facts.dims) > MOST_UNCUT ? new LayerBlocks(context, index, null) : null;
+  }
+
+  /** Everything that may be done to the layer, each result a blob of its own. */
+  async treat(): Promise<LayerChoices> {
+    const { table } = this.#context;
+    const facts = table.facts[this.#index]!;
+    const explicit = table.policy.mode === "explicit";
+    const { treatments, reason, treated } = await this.#treatEach();
+    const untouched = await this.#untouched();
+    await this.#store(0, untouched.result);
+    const joined = [];
+    for (const [t, treatment] of treatments.entries()) {
+      const blocks = [];
+      for (const [b, block] of treated.entries()) {
+        const result = await decodeResult(await this.#context.blobs.open(this.#blockKey(b, t)));
+        blocks.push({ result, candidate: block.candidates[t]!, energies: block.energies });
+      }
+      const { result, candidate } = joinResults(facts, this.#parts!.cut, blocks, table.opset);
+      joined.push({ result, candidate: { ...candidate, treatment, time: untouched.candidate.time } });
+    }
+    const paying = joined.filter(({ candidate }) => candidate.bytes < untouched.candidate.bytes);
+    const kept = [untouched, ...(explicit ? joined : undominated(paying))];
+    for (const [candidate, { result }] of kept.entries())
+      if (candidate > 0) await this.#store(candidate, result);
+    return {
+      layer: facts.name,
+      candidates: kept.map(({ candidate }) => candidate),
+      influence: null,
+      losses: null,
+      reason,
+    };
+  }
+
+  /** Block by block all treatments, so that each block is read once. */
+  async #treatEach() {
+    const { table, moments, host, blobs } = this.#context;
+    const facts = table.facts[this.#index]!;
+    const nothing = (reason: string) => ({ treatments: [], reason, treated: [] });
+    if (this.#parts === null) {
+      return nothing("its weight is too large for memory, and its rows do not lie along one axis");
+    }
+    const { cut, reader } = this.#parts;
+    // Samples may not reach it, and no trial of it is made that would tell.
+    if (table.policy.mode !== "explicit" && table.conditional(this.#index)) {
+      return nothing("it is part of a branch or loop, and is too large to be tried");
+    }
+    const seen = await readMoments(blobs, moments, facts.name);
+    const bias = await table.bias(this.#index);
+    const kernels = await host.kernels();
+    const globalRatio = (await table.globalRatios()).get(facts.name) ?? null;
+    let chosen: { treatments: readonly Treatment[]; reason: string | null } | null = null;
+    const treated: { candidates: readonly Candidate[]; energies: Energies }[] = [];
+    for (const [b, block] of cut.blocks.entries()) {
+      const { matrix, first, rows } = block;
+      const at = matrix * facts.layout!.rows + first;
+      const treater = new LayerTreater({
+        facts: factsOfBlock(facts, cut.axis, block),
+        weight: (await reader.read(block)) ?? null,
+        nonzero: 0,
+        bias: bias?.slice(at, at + rows) ?? null,
+        moments: seen && [seen[matrix] ?? null],
+        kernels,
+        opset: table.opset,
+        globalRatio,
+      });
+      chosen ??= treatmentsFor(treater, table.policy, facts.name);
+      if (treater.untreatable !== null) return nothing(treater.untreatable);
+      if (chosen.treatments.length === 0) break;
+      const candidates: Candidate[] = [];
+      for (const [t, treatment] of chosen.treatments.entries()) {
+        const { result, candidate } = treater.treat(treatment);
+        const encoded = encodeResult(result);
+        await blobs.put(this.#blockKey(b, t), encoded.chunks(), encoded.size);
+        candidates.push(candidate);
+      }
+      treated.push({ candidates, energies: treater.energies });
+    }
+    return { ...chosen!, treated };
+  }
+
+  async #untouched() {
+    const { table, host } = this.#context;
+    const layer = table.layers[this.#index]!;
+    const treater = new LayerTreater({
+      facts: table.facts[this.#index]!,
+      weight: null,
+      nonzero: await nonzeroOf(layer),
+      bias: null,
+      moments: null,
+      kernels: await host.kernels(),
+      opset: table.opset,
+      globalRatio: null,
+    });
+    return treater.treat(UNTOUCHED);
+  }
+
+  async #store(candidate: number, result: LayerResult): Promise<void> {
+    const { job, blobs } = this.#context;
+    const encoded = encodeResult(result);
+    await blobs.put(resultKey(job, this.#index, candidate), encoded.chunks(), encoded.size);
+  }
+
+  #blockKey(block: number, treatment: number): string {
+    return `${this.#context.job.prefix}layers/${this.#index}/blocks/${block}/${treatment}`;
+  }
+}
