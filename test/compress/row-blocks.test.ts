@@ -57,7 +57,12 @@ async function byBlocks(one: Prepared, treatment: Treatment, opset: number): Pro
 }
 
 /** Rows do not lie along one axis of their weight, or lie in several of its matrices. */
-const WHOLE = ["ConvTranspose", "grouped ConvTranspose", "MatMul of a batch", "W of a bidirectional LSTM"];
+const WHOLE = [
+  "a ConvTranspose",
+  "a grouped ConvTranspose",
+  "a MatMul of a batch",
+  "W of a bidirectional LSTM",
+];
 
 describe("a weight that is treated in blocks of rows computes to 1e-5 what the blocks' dense weights compute", () => {
   for (const kind of KINDS) {
