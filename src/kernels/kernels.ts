@@ -67,6 +67,22 @@ export interface Kernels {
   ): QuantizedMatrix;
 
   /**
+   * The order in which the exact greedy of optimal brain compression takes entries of each row of W (m × n), `zeros` of every
+   * `group` columns, which divides n (Frantar, Singh and Alistarh 2022, Algorithm 1): the entry of least w²/[H⁻¹]_cc goes, of equals
+   * the leftmost, the others make up for it, its row and column leave H⁻¹, and so on.
+   *
+   * @param inverseFactor U, H⁻¹ = Uᵀ·U
+   */
+  obsOrder(
+    w: Float32Array,
+    inverseFactor: Float32Array,
+    m: number,
+    n: number,
+    zeros: number,
+    group: number,
+  ): ObsOrder;
+
+  /**
    * One step of FISTA (Beck & Teboulle 2009, §4) on ½·tr((X−W)·H·(X−W)ᵀ) + t·norm·R(X): X is the proximal point of t·R at
    * forward + momentum·(forward − before), where `forward` and `before` are those of the last two points.
    */
@@ -151,6 +167,12 @@ export type ObsMask =
   | { readonly kind: "n:m"; readonly zeros: number; readonly group: number; readonly blockSize: number }
   /** Exactly the entries that are marked 1. */
   | { readonly kind: "given"; readonly pruned: Uint8Array; readonly blockSize: number };
+
+/** What goes from each row, m × (zeros · n / group), and what each costs when it goes. */
+export interface ObsOrder {
+  readonly columns: Int32Array;
+  readonly losses: Float64Array;
+}
 
 /** Codes are round(w / scale), half to even, clamped to [least, most], 0 where the scale is 0; w ≈ scale · code. */
 export interface QuantizationGrid {

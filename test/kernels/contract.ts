@@ -328,6 +328,25 @@ export function describeKernels(host: string, home: () => Promise<Kernels>): voi
       expect([...halves.codes]).toEqual([0, 2, 2, 0, -2]);
     });
 
+    test("exact OBS takes the same entries as the reference, n of n and in groups, losses agree to 1e-9", async () => {
+      const kernels = await home();
+      for (const [m, n] of SHAPES) {
+        for (const [zeros, group] of [
+          [n, n],
+          [Math.ceil(n / 3), n],
+          ...(n % 4 === 0 ? ([[2, 4]] as const) : []),
+        ] as const) {
+          const { w, u } = problem(m, n);
+          const { columns, losses } = kernels.obsOrder(w, u, m, n, zeros, group);
+          const expected = reference.obsOrder(w, u, m, n, zeros, group);
+          expect(columns).toEqual(expected.columns);
+          expect(relativeDifference(losses, expected.losses)).toBeLessThan(1e-9);
+        }
+      }
+      const equal = kernels.obsOrder(new Float32Array(8), Float32Array.from(identity(8)), 1, 8, 1, 2);
+      expect([...equal.columns]).toEqual([0, 2, 4, 6]);
+    });
+
     test("arguments stay as they are, and a call leaves nothing for the next, whatever the memory did", async () => {
       const kernels = await home();
       const matrices = problem(37, 71);

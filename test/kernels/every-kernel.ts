@@ -49,6 +49,7 @@ export function everyKernel(kernels: Kernels, { m, n, w, u, h }: Problem): reado
     ...[svd.u, svd.s, svd.v, quantized.codes, quantized.values],
     kernels.obsPrune(w, u, m, n, { kind: "unstructured", ratio: 0.5, blockSize: 32 }),
     kernels.obsPrune(w, u, m, n, { kind: "n:m", zeros: 2, group: 4, blockSize: 32 }),
+    ...Object.values(kernels.obsOrder(w, u, m, n, n, n)),
     ...steps(kernels, m, n),
   ];
 }
@@ -76,4 +77,4 @@ export async function kernelsDigest(kernels: Kernels): Promise<string> {
 }
 
 /** What the WASM home has to give on every host whose processor has a fused multiply-add. */
-export const KERNELS_DIGEST = "d4e9ea4097663ba1cea8921024c315093b3152b704540a01ae12c23d7175ab65";
+export const KERNELS_DIGEST = "75e3432d619c752b40fd522673d8bc8258ae9d5983dcb18af1c1d00582678b62";

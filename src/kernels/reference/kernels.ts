@@ -3,6 +3,7 @@ import { cholesky, inverseFactor, solveCholesky } from "./cholesky.ts";
 import { symmetricEigen } from "./eigen.ts";
 import { gram, matmul } from "./matmul.ts";
 import { obsPrune, obsQuantize } from "./obs.ts";
+import { obsOrder } from "./obs-order.ts";
 import { admmStep, fistaStep } from "./steps.ts";
 import { thinSvd } from "./svd.ts";
 
@@ -31,6 +32,7 @@ export const referenceKernels: Kernels = {
   },
   obsPrune,
   obsQuantize,
+  obsOrder,
   fistaStep,
   admmStep,
 };

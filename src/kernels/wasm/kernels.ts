@@ -5,6 +5,7 @@ import {
   type Kernels,
   NotPositiveDefiniteError,
   type ObsMask,
+  type ObsOrder,
   type ProximalProblem,
   type QuantizationGrid,
   requireFinite,
@@ -56,6 +57,7 @@ export function wasmKernels(module: WebAssembly.Module): Kernels {
     },
     obsPrune: (w, u, m, n, mask) => memory.call((call) => obsPrune(call, w, u, m, n, mask)),
     obsQuantize: (w, u, m, n, grid) => memory.call((call) => obsQuantize(call, w, u, m, n, grid)),
+    obsOrder: (w, u, m, n, zeros, group) => memory.call((call) => obsOrder(call, w, u, m, n, zeros, group)),
     fistaStep: (problem, forward, before, momentum, t) =>
       memory.call((call) => fistaStep(call, problem, forward, before, momentum, t)),
     admmStep: (problem, v, zeroed, step) => memory.call((call) => admmStep(call, problem, v, zeroed, step)),
@@ -167,6 +169,22 @@ function obsQuantize(
     ...[0, 0, grid.group, scales, grid.least, grid.most, codes, work],
   );
   return { codes: call.bytes(codes, m * n).slice(), values: call.floats(weight, m * n).slice() };
+}
+
+function obsOrder(
+  call: Call,
+  w: Float32Array,
+  u: Float32Array,
+  m: number,
+  n: number,
+  zeros: number,
+  group: number,
+): ObsOrder {
+  const taken = m * (n / group) * zeros;
+  const [columns, losses] = [call.room(taken * 4), call.room(taken * 8)];
+  const [weight, factor, work] = [call.put(w), call.putDoubles(u), call.room(call.wasm.orderWork(n))];
+  call.wasm.obsOrder(weight, factor, m, n, zeros, group, columns, losses, work);
+  return { columns: call.integers(columns, taken).slice(), losses: call.doubles(losses, taken).slice() };
 }
 
 function fistaStep(

@@ -16,6 +16,8 @@ export interface WasmExports {
   thinSvd(a: number, m: number, n: number, left: number, right: number, work: number): number;
   obsWork(m: number, n: number, block: number): number;
   walkColumns(...parameters: number[]): void;
+  orderWork(n: number): number;
+  obsOrder(...parameters: number[]): void;
   proximalWork(m: number, n: number, regularizer: number): number;
   fistaStep(...parameters: number[]): void;
   admmStep(...parameters: number[]): void;
@@ -92,6 +94,11 @@ export class Call {
   /** A view, good until the next room is taken. */
   doubles(at: number, count: number): Float64Array {
     return new Float64Array(this.wasm.memory.buffer, at, count);
+  }
+
+  /** A view, good until the next room is taken. */
+  integers(at: number, count: number): Int32Array {
+    return new Int32Array(this.wasm.memory.buffer, at, count);
   }
 
   /** A view, good until the next room is taken. */

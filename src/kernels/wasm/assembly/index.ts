@@ -5,6 +5,7 @@ import { fistaStep } from "./fista";
 import { ALL, gemm, UPPER } from "./gemm";
 import { FREE } from "./memory";
 import { GIVEN, GROUPS, obsWork, QUANTIZE, UNSTRUCTURED, walkColumns } from "./obs";
+import { obsOrder, orderWork } from "./order";
 import { proximalWork } from "./proximal";
 import { svdWork, thinSvd } from "./svd";
 import { mirror } from "./vector";
@@ -18,7 +19,9 @@ export {
   GROUPS,
   inverse,
   inverseWork,
+  obsOrder,
   obsWork,
+  orderWork,
   proximalWork,
   QUANTIZE,
   solve,
