@@ -49,7 +49,7 @@ export function quadratic(
   w: FloatArray,
   rows: number,
   columns: number,
-  moments: InputMoments | null,
+  moments: Pick<InputMoments, "gram" | "diagonal"> | null,
 ): number {
   let sum = 0;
   const gram = moments?.gram ?? null;

@@ -1,8 +1,12 @@
 import type { LayerHessian } from "./hessian.ts";
 import type { PruningPattern } from "./request.ts";
 
-/** Multiply-accumulates that choosing one weight at a time may take: a second or two. */
-const AFFORDABLE = 1.5e9;
+/** Multiply-adds that choosing one weight at a time may take: about a second. */
+const AFFORDABLE = 2.5e9;
+/** Columns up to which it is done: three matrices of doubles, 32 MB. */
+const MOST_COLUMNS = 1152;
+/** Weights up to which they are sorted by what they cost. */
+const MOST_WEIGHTS = 2 ** 18;
 
 /** Whether a matrix is small enough for {@link exactObsMask}, and the pattern one that it knows. */
 export function choosesExactly(
@@ -11,7 +15,8 @@ export function choosesExactly(
   pattern: PruningPattern,
 ): boolean {
   const known = pattern.kind === "unstructured" || (pattern.kind === "n:m" && segment % pattern.of === 0);
-  return known && matrix !== null && (rows * n ** 3) / 3 <= AFFORDABLE;
+  const small = n <= MOST_COLUMNS && rows * n <= MOST_WEIGHTS && (rows * n ** 3) / 6 <= AFFORDABLE;
+  return known && small && matrix !== null;
 }
 
 /**
@@ -28,86 +33,36 @@ export function exactObsMask(
   hessian: LayerHessian,
   pattern: PruningPattern,
 ): Uint8Array {
-  const { n } = hessian;
-  const inverse = inverseOf(hessian);
   const marks = new Uint8Array(w.length);
   if (pattern.kind === "n:m") {
+    const { n, kernels } = hessian;
     const { keep, of } = pattern;
-    for (let r = 0; r < rows; r++) {
-      const gone = new Uint8Array(n / of);
-      const full = (c: number) => gone[Math.floor(c / of)]! >= of - keep;
-      for (const { column } of removals(w.subarray(r * n, (r + 1) * n), inverse, full)) {
-        gone[Math.floor(column / of)]!++;
-        marks[r * n + column] = 1;
-      }
-    }
+    const { columns } = kernels.obsOrder(w, hessian.inverseFactor(), rows, n, of - keep, of);
+    const taken = columns.length / rows;
+    for (const [i, column] of columns.entries()) marks[Math.floor(i / taken) * n + column] = 1;
     return marks;
   }
   const zeros = pattern.kind === "unstructured" ? (pattern.zeros ?? 0) : 0;
-  const losses = new Float64Array(w.length);
-  const places = new Int32Array(w.length);
-  for (let r = 0; r < rows; r++) {
-    let step = r * n;
-    let most = 0;
-    for (const { column, loss } of removals(w.subarray(r * n, (r + 1) * n), inverse, () => false)) {
-      // A row gives its weights in this order, so that none is cheaper than those before it.
-      most = Math.max(most, loss);
-      losses[step] = most;
-      places[step++] = r * n + column;
-    }
-  }
-  const cheapest = Uint32Array.from(w.keys()).sort((a, b) => losses[a]! - losses[b]! || a - b);
-  for (const step of cheapest.subarray(0, zeros)) marks[places[step]!] = 1;
+  for (const place of cheapestFirst(w, rows, hessian).subarray(0, zeros)) marks[place] = 1;
   return marks;
 }
 
-/** H⁻¹ in double precision. */
-function inverseOf(hessian: LayerHessian): Float64Array {
-  const { n } = hessian;
-  const u = hessian.inverseFactor();
-  const inverse = new Float64Array(n * n);
-  for (let k = 0; k < n; k++) {
-    for (let i = k; i < n; i++) {
-      const left = u[k * n + i]!;
-      if (left === 0) continue;
-      for (let j = k; j < n; j++) inverse[i * n + j]! += left * u[k * n + j]!;
-    }
-  }
-  return inverse;
-}
+/** By the Hessian, the matrix that was last put in order: requests for few and for many of its zeros follow one another. */
+const lastOrders = new WeakMap<LayerHessian, { readonly w: Float32Array; readonly order: Uint32Array }>();
 
-/** The weights of one row in the order in which they go, each with what it costs then. */
-function* removals(
-  row: Float32Array,
-  inverse: Float64Array,
-  stays: (column: number) => boolean,
-): Generator<{ column: number; loss: number }> {
-  const n = row.length;
-  const w = Float64Array.from(row);
-  const h = inverse.slice();
-  let active = Int32Array.from(w.keys());
-  while (active.length > 0) {
-    let at = -1;
-    let loss = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < active.length; i++) {
-      const c = active[i]!;
-      const cost = w[c]! ** 2 / h[c * n + c]!;
-      if (cost < loss && !stays(c)) {
-        loss = cost;
-        at = i;
-      }
-    }
-    if (at < 0) return;
-    const p = active[at]!;
-    active = active.filter((c) => c !== p);
-    const pivot = h[p * n + p]!;
-    const share = w[p]! / pivot;
-    for (const i of active) {
-      const left = h[i * n + p]! / pivot;
-      w[i]! -= share * h[i * n + p]!;
-      if (left === 0) continue;
-      for (const j of active) h[i * n + j]! -= left * h[p * n + j]!;
-    }
-    yield { column: p, loss };
+/** All weights in the order in which they go. */
+function cheapestFirst(w: Float32Array, rows: number, hessian: LayerHessian): Uint32Array {
+  const last = lastOrders.get(hessian);
+  if (last?.w.length === w.length && last.w.every((value, i) => value === w[i])) return last.order;
+  const { n, kernels } = hessian;
+  const { columns, losses } = kernels.obsOrder(w, hessian.inverseFactor(), rows, n, n, n);
+  // A row gives its weights in its own order, so that none is cheaper than those before it.
+  for (let i = 0; i < losses.length; i++) {
+    if (i % n > 0) losses[i] = Math.max(losses[i]!, losses[i - 1]!);
   }
+  const order = Uint32Array.from(w.keys())
+    .sort((a, b) => losses[a]! - losses[b]! || a - b)
+    .map((i) => i - (i % n) + columns[i]!);
+  lastOrders.set(hessian, { w, order });
+  return order;
 }

