@@ -5,6 +5,7 @@ import type { Feeds, Runtime } from "../src/runtime/runtime.ts";
 /** Native ONNX Runtime on one thread, to take times with; of its outputs only the time is of use. */
 export const nativeRuntime: Runtime = {
   name: "onnxruntime-node",
+  memoryBytes: () => 0,
   async load(model) {
     const session = await InferenceSession.create(model, {
       intraOpNumThreads: 1,

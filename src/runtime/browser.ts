@@ -1,5 +1,5 @@
 import * as ort from "onnxruntime-web/wasm";
-import { configure, loadSession } from "./ort-session.ts";
+import { configure, ortRuntime } from "./ort-session.ts";
 import type { Runtime } from "./runtime.ts";
 
 /**
@@ -9,8 +9,5 @@ import type { Runtime } from "./runtime.ts";
 export async function browserRuntime(wasmUrl: string): Promise<Runtime> {
   ort.env.wasm.wasmPaths = { wasm: wasmUrl };
   configure(ort.env);
-  return {
-    name: `onnxruntime-web ${ort.env.versions.web} (wasm, browser)`,
-    load: (model, options) => loadSession(ort, model, options),
-  };
+  return ortRuntime(ort, "browser");
 }

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import * as ort from "onnxruntime-web/wasm";
 import { RuntimeInitError } from "./errors.ts";
-import { configure, loadSession } from "./ort-session.ts";
+import { configure, ortRuntime } from "./ort-session.ts";
 import type { Runtime } from "./runtime.ts";
 
 /**
@@ -27,8 +27,5 @@ export async function nodeRuntime(): Promise<Runtime> {
     }
     configure(ort.env);
   }
-  return {
-    name: `onnxruntime-web ${ort.env.versions.web} (wasm, node)`,
-    load: (model, options) => loadSession(ort, model, options),
-  };
+  return ortRuntime(ort, "node");
 }

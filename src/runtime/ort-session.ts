@@ -2,7 +2,8 @@ import type { Env, InferenceSession, Tensor, TensorConstructor } from "onnxrunti
 import { DataType, dataTypeName } from "../onnx/data-type.ts";
 import { elementCount, type TensorArray, type TensorValue } from "../onnx/tensor-value.ts";
 import { RuntimeInitError, RuntimeLoadError, RuntimeRunError } from "./errors.ts";
-import type { Feeds, LoadOptions, Session } from "./runtime.ts";
+import { memoryBytes, watchMemory } from "./ort-memory.ts";
+import type { Feeds, LoadOptions, Runtime, Session } from "./runtime.ts";
 
 /** What the hosts share: the two constructors of onnxruntime-web, however it was loaded. */
 export interface Ort {
@@ -17,9 +18,19 @@ const SILENT = 4;
 
 /** One thread, in the caller's own, and silent: the same on every host. Has to come before the first session. */
 export function configure(env: Env): void {
+  watchMemory(env);
   env.logLevel = "fatal";
   env.wasm.numThreads = 1;
   env.wasm.proxy = false;
+}
+
+/** onnxruntime-web, once it is configured, as a runtime. `host` is where it runs: "node", "workerd", "browser". */
+export function ortRuntime(ort: Ort & { readonly env: Env }, host: string): Runtime {
+  return {
+    name: `onnxruntime-web ${ort.env.versions.web} (wasm, ${host})`,
+    load: (model, options) => loadSession(ort, model, options),
+    memoryBytes: () => memoryBytes(ort.env),
+  };
 }
 
 /** What onnxruntime-web says at every load once its one initialisation has failed, whatever the model. */
@@ -59,22 +70,15 @@ export async function loadSession(ort: Ort, model: Uint8Array, options: LoadOpti
   };
 }
 
-/**
- * `lean` costs speed and saves heap: no arena that doubles as it grows, no memory pattern, and no packed copy of
- * each matrix beside the matrix.
- */
-function sessionOptions(options: LoadOptions): InferenceSession.SessionOptions {
+/** Memory other than as it comes costs speed: no arena that doubles as it grows, and no memory pattern. */
+function sessionOptions({ optimization, memory, external }: LoadOptions): InferenceSession.SessionOptions {
   return {
     executionProviders: ["wasm"],
-    graphOptimizationLevel: options.optimization === "none" ? "disabled" : "all",
+    graphOptimizationLevel: optimization === "none" ? "disabled" : "all",
     logSeverityLevel: SILENT,
-    ...(options.memory === "lean"
-      ? {
-          enableCpuMemArena: false,
-          enableMemPattern: false,
-          extra: { session: { disable_prepacking: "1" } },
-        }
-      : {}),
+    ...(memory && { enableCpuMemArena: false, enableMemPattern: false }),
+    ...(memory === "lean" && { extra: { session: { disable_prepacking: "1" } } }),
+    ...(external && { externalData: external }),
   };
 }
 

@@ -11,17 +11,36 @@ export interface Runtime {
   /** For the report: "onnxruntime-web 1.30.0 (wasm, workerd)". */
   readonly name: string;
   /**
-   * Loads a complete model (weights inside).
+   * Loads a complete model: weights inside, or beside it in `options.external`.
    * @throws RuntimeLoadError with the runtime's own message when it refuses the model.
    */
   load(model: Uint8Array, options?: LoadOptions): Promise<Session>;
+  /**
+   * Bytes of WASM memory that the runtime has taken; 0 before its first session. It never gives any back, so this
+   * is the most that its sessions ever had at once, in this process or isolate.
+   */
+  memoryBytes(): number;
 }
 
 export interface LoadOptions {
   /** Graph optimisation as users have it ("all"), or none, for comparing values that the file itself computes. */
   readonly optimization?: "all" | "none";
-  /** "lean" runs slower in about half the heap (PLATFORM.md has the figures); the numbers are the same values. */
-  readonly memory?: "lean";
+  /**
+   * "tight" takes memory only as it is needed, and gives the same bits. "lean" also keeps no packed copy of a matrix
+   * beside the matrix: half the heap again, slower, and sums are taken in another order.
+   */
+  readonly memory?: "tight" | "lean";
+  /**
+   * Contents of the files that the model's external tensors lie in. Such a weight costs W bytes of heap less for every
+   * W bytes than one inside the model.
+   */
+  readonly external?: readonly ExternalFile[];
+}
+
+export interface ExternalFile {
+  /** As the tensors' `location` says. */
+  readonly path: string;
+  readonly data: Uint8Array;
 }
 
 export interface Session {

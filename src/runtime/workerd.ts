@@ -1,6 +1,6 @@
 import ortModule from "onnxruntime-web/ort-wasm-simd-threaded.wasm";
 import * as ort from "onnxruntime-web/wasm";
-import { configure, loadSession } from "./ort-session.ts";
+import { configure, ortRuntime } from "./ort-session.ts";
 import type { Runtime } from "./runtime.ts";
 
 /**
@@ -36,8 +36,5 @@ function isMarker(bytes: Uint8Array): boolean {
  * have to be released as soon as they are done with.
  */
 export async function workerdRuntime(): Promise<Runtime> {
-  return {
-    name: `onnxruntime-web ${ort.env.versions.web} (wasm, workerd)`,
-    load: (model, options) => loadSession(ort, model, options),
-  };
+  return ortRuntime(ort, "workerd");
 }

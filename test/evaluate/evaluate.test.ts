@@ -21,7 +21,7 @@ async function counting(): Promise<{
   const inner = await nodeRuntime();
   const loaded = { now: 0, most: 0, runs: 0 };
   const runtime: Runtime = {
-    name: inner.name,
+    ...inner,
     async load(model, options) {
       const session = await inner.load(model, options);
       loaded.most = Math.max(loaded.most, ++loaded.now);

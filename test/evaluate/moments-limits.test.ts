@@ -72,7 +72,7 @@ describe("limits", () => {
       loads.push([...session.outputNames]);
       return session;
     };
-    return { runtime: { name: runtime.name, load }, loads };
+    return { runtime: { ...runtime, load }, loads };
   }
 
   test("of bytes make passes, which change no bit of the result", async () => {
@@ -160,7 +160,7 @@ test.each([RuntimeLoadError, RuntimeRunError])(
       await session.release();
       throw new Failure("no room");
     };
-    const found = await momentsOf(model, feeds, { runtime: { name: "", load } });
+    const found = await momentsOf(model, feeds, { runtime: { ...real, load } });
     expect(found.get("c4")).toEqual({ layer: "c4", matrices: null, reason: "no room" });
     found.delete("c4");
     whole.delete("c4");

@@ -1,6 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { DataType } from "../../src/onnx/data-type.ts";
-import type { TensorValue } from "../../src/onnx/tensor-value.ts";
+import { detached } from "../../src/onnx/detach.ts";
+import { nodeOf } from "../../src/onnx/edit.ts";
+import type { Model } from "../../src/onnx/model.ts";
+import { tensorOf } from "../../src/onnx/tensor.ts";
+import { elementCount, type TensorValue } from "../../src/onnx/tensor-value.ts";
+import { modelBytes } from "../../src/onnx/write.ts";
 import { RuntimeLoadError, RuntimeRunError } from "../../src/runtime/errors.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 
@@ -31,6 +36,20 @@ export function describeRuntime(host: string, runtime: () => Promise<Runtime>): 
         expect(await session.run({ x: value })).toEqual({ y: value });
         await session.release();
       }
+    });
+
+    test("takes weights from files beside the model, and says how much memory it has taken", async () => {
+      const { model, files } = detached(MULTIPLY);
+      expect(files).toHaveLength(1);
+      const external = await Promise.all(files.map(async ({ path, read }) => ({ path, data: await read() })));
+      const feeds = { x: numbers([1, 256]) };
+      const host = await runtime();
+      const inside = await host.load(await modelBytes(MULTIPLY));
+      const beside = await host.load(await modelBytes(model), { external, memory: "tight" });
+      expect(await beside.run(feeds)).toEqual(await inside.run(feeds));
+      await inside.release();
+      await beside.release();
+      expect(host.memoryBytes()).toBeGreaterThanOrEqual(2 ** 24);
     });
 
     test("names what is wrong when it refuses a model", async () => {
@@ -103,6 +122,28 @@ function value(
 ): { type: string; code: number; value: TensorValue } {
   return { type, code, value: { dataType: code, dims: [2, 3], data } };
 }
+
+function numbers(dims: readonly number[]): TensorValue {
+  const data = Float32Array.from({ length: elementCount(dims) }, (_, i) => Math.sin(i));
+  return { dataType: DataType.FLOAT, dims, data };
+}
+
+/** y = x·w, w of 64 KiB. */
+const MULTIPLY: Model = {
+  irVersion: 8,
+  opsetImports: [{ domain: "", version: 14 }],
+  metadata: [],
+  functions: [],
+  graph: {
+    name: "multiply",
+    nodes: [nodeOf("MatMul", ["x", "w"], ["y"])],
+    initializers: [tensorOf("w", numbers([256, 64]))],
+    sparseInitializers: [],
+    inputs: [{ name: "x", type: { kind: "tensor", dataType: DataType.FLOAT, shape: [1, 256] } }],
+    outputs: [{ name: "y", type: { kind: "tensor", dataType: DataType.FLOAT } }],
+    valueInfo: [],
+  },
+};
 
 /** `y = Identity(x)` by hand (onnx.proto field numbers), rank and sizes open, IR 8, opset 14. */
 function identityModel(dataType: number): Uint8Array {
