@@ -9,31 +9,23 @@ import { LayerTreater } from "../compress/layer-treater.ts";
 import { decodeResult, encodeResult } from "../compress/result-file.ts";
 import { type Candidate, type Treatment, UNTOUCHED } from "../compress/treatment.ts";
 import { elementCount } from "../onnx/tensor-value.ts";
-import { type MomentsFacts, readMoments } from "./gather-moments.ts";
-import type { Blobs, CompressionJob, JobHost } from "./job.ts";
+import { readMoments } from "./gather-moments.ts";
 import { resultKey } from "./layer-results.ts";
-import { type LayerTable, nonzeroOf } from "./layer-table.ts";
-
-interface Context {
-  readonly job: CompressionJob;
-  readonly moments: MomentsFacts;
-  readonly table: LayerTable;
-  readonly host: JobHost;
-  readonly blobs: Blobs;
-}
+import { nonzeroOf } from "./layer-table.ts";
+import type { TreatContext } from "./treat-layer.ts";
 
 /** Elements up to which a weight that cannot be cut is treated whole. */
 const MOST_UNCUT = 2 ** 24;
 
 /** A layer that is too large to be treated whole: a block of rows at a time, each block's result a blob until they are joined. */
 export class LayerBlocks {
-  readonly #context: Context;
+  readonly #context: TreatContext;
   readonly #index: number;
   /** null where its rows cannot be read apart. */
   readonly #parts: { readonly cut: RowBlocks; readonly reader: RowReader } | null;
 
   private constructor(
-    context: Context,
+    context: TreatContext,
     index: number,
     parts: { readonly cut: RowBlocks; readonly reader: RowReader } | null,
   ) {
@@ -43,7 +35,7 @@ export class LayerBlocks {
   }
 
   /** null where the layer is treated whole. */
-  static of(context: Context, index: number): LayerBlocks | null {
+  static of(context: TreatContext, index: number): LayerBlocks | null {
     const { table } = context;
     const facts = table.facts[index]!;
     const cut = rowBlocksOf(facts);
@@ -85,7 +77,7 @@ export class LayerBlocks {
 
   /** Block by block all treatments, so that each block is read once. */
   async #treatEach() {
-    const { table, moments, host, blobs } = this.#context;
+    const { table, host, blobs, facts: shared } = this.#context;
     const facts = table.facts[this.#index]!;
     const nothing = (reason: string) => ({ treatments: [], reason, treated: [] });
     if (this.#parts === null) {
@@ -96,10 +88,10 @@ export class LayerBlocks {
     if (table.policy.mode !== "explicit" && table.conditional(this.#index)) {
       return nothing("it is part of a branch or loop, and is too large to be tried");
     }
-    const seen = await readMoments(blobs, moments, facts.name);
+    const seen = await readMoments(blobs, shared.moments, facts.name);
     const bias = await table.bias(this.#index);
     const kernels = await host.kernels();
-    const globalRatio = (await table.globalRatios()).get(facts.name) ?? null;
+    const globalRatio = shared.globalRatios[facts.name] ?? null;
     let chosen: { treatments: readonly Treatment[]; reason: string | null } | null = null;
     const treated: { candidates: readonly Candidate[]; energies: Energies }[] = [];
     for (const [b, block] of cut.blocks.entries()) {

@@ -12,12 +12,9 @@ import { standardOpset } from "../onnx/scope.ts";
 import { inferDefaultShapes } from "../onnx/shapes/defaults.ts";
 import { readTensor } from "../onnx/tensor.ts";
 import { piecesOf, ranged, readRange } from "../onnx/tensor-range.ts";
-import { lazy } from "./workbench.ts";
 
 /** The layers of one model under one recipe. */
 export class LayerTable {
-  /** Shares of zeros of the layers that take part in a ratio over the whole model; reads their weights. */
-  readonly globalRatios = lazy(() => this.#globalRatios());
   readonly policy: Policy;
   readonly layers: readonly Layer[];
   readonly facts: readonly LayerFacts[];
@@ -57,9 +54,15 @@ export class LayerTable {
     return this.layers[index]!.uses.some(({ path }) => path.length > 0);
   }
 
-  async #globalRatios(): Promise<ReadonlyMap<string, number>> {
+  /** Whether the recipe has a ratio that holds over the whole model. */
+  get hasGlobalRatio(): boolean {
+    return globalRatio(this.policy.layers) !== null;
+  }
+
+  /** Shares of zeros of the layers that take part in a ratio over the whole model; reads their weights. */
+  async globalRatios(): Promise<Record<string, number>> {
     const shared = globalRatio(this.policy.layers);
-    if (shared === null) return new Map();
+    if (shared === null) return {};
     const weights = [];
     for (const layer of this.layers) {
       if (!shared.layers.includes(layer.name)) continue;
@@ -67,7 +70,9 @@ export class LayerTable {
     }
     const zeros = await globalZeros(weights, shared.ratio);
     const counts = new Map(this.layers.map(({ name, parameters }) => [name, parameters]));
-    return new Map([...zeros].map(([layer, count]) => [layer, count / Math.max(1, counts.get(layer)!)]));
+    return Object.fromEntries(
+      [...zeros].map(([layer, count]) => [layer, count / Math.max(1, counts.get(layer)!)]),
+    );
   }
 
   /** The model with the results in place; those that would make their layer larger are left out and named. */

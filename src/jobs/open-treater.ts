@@ -6,14 +6,16 @@ import { type LayerTable, nonzeroOf } from "./layer-table.ts";
 
 interface Context {
   readonly moments: MomentsFacts;
+  /** Shares of zeros of the layers that take part in a ratio over the whole model. */
+  readonly globalRatios: Readonly<Record<string, number>>;
   readonly table: LayerTable;
-  readonly host: JobHost;
+  readonly host: Pick<JobHost, "kernels">;
   readonly blobs: Blobs;
 }
 
 /** The layer with its numbers and what was seen of its inputs. */
 export async function openTreater(
-  { moments, table, host, blobs }: Context,
+  { moments, globalRatios, table, host, blobs }: Context,
   index: number,
   offers: readonly StageOffer[] = [],
 ): Promise<LayerTreater> {
@@ -27,7 +29,7 @@ export async function openTreater(
     moments: await readMoments(blobs, moments, facts.name),
     kernels: await host.kernels(),
     opset: table.opset,
-    globalRatio: (await table.globalRatios()).get(facts.name) ?? null,
+    globalRatio: globalRatios[facts.name] ?? null,
     offers,
   });
 }

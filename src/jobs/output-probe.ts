@@ -1,16 +1,16 @@
 import { type Exposed, probeModel } from "../compress/allocate/probe.ts";
 import { siteOf } from "../compress/layer-of-model.ts";
-import type { TreatedLayer } from "../compress/layer-treater.ts";
 import { storedAs } from "../compress/weight.ts";
 import { FidelityAccumulator, leastR2 } from "../evaluate/fidelity.ts";
 import type { Reference } from "../evaluate/reference.ts";
 import { DataType } from "../onnx/data-type.ts";
-import { elementCount, type TensorValue } from "../onnx/tensor-value.ts";
+import { elementCount, type TensorArray, type TensorValue } from "../onnx/tensor-value.ts";
 import { modelBytes } from "../onnx/write.ts";
 import { RuntimeLoadError, RuntimeRunError } from "../runtime/errors.ts";
 import type { Session } from "../runtime/runtime.ts";
 import type { JobHost } from "./job.ts";
 import type { LayerTable } from "./layer-table.ts";
+import type { TrialWeights } from "./trial-file.ts";
 import type { Workbench } from "./workbench.ts";
 
 /** Multiply-accumulates that all trials together may take: about as many as the search that follows. */
@@ -124,15 +124,19 @@ export class OutputProbe {
    * The largest 1 − R² of any output with this layer treated, 1 where that is no number; and whether it differs from
    * that of the model as it is: where it never does, the samples do not use the layer.
    */
-  async loss(index: number, { effective, bias }: TreatedLayer): Promise<{ loss: number; differs: boolean }> {
+  async loss(index: number, { weight, bias }: TrialWeights): Promise<{ loss: number; differs: boolean }> {
     const inputs = this.#inputs.get(index)!;
-    const weight = this.#constants[inputs.weight]!;
     const changed: Record<string, TensorValue> = {
-      [inputs.weight]: { ...weight, data: storedAs(weight.dataType, effective) },
+      [inputs.weight]: { ...this.#constants[inputs.weight]!, data: weight },
     };
     if (inputs.bias && bias) changed[inputs.bias] = { ...this.#constants[inputs.bias]!, data: bias };
     const loss = await this.#lossWith(changed);
     return { loss: Number.isFinite(loss) ? Math.max(0, loss) : 1, differs: loss !== this.#unchanged };
+  }
+
+  /** The layer's weight as the model has it. */
+  weight(index: number): TensorArray {
+    return this.#constants[this.#inputs.get(index)!.weight]!.data;
   }
 
   async close(): Promise<void> {

@@ -21,6 +21,7 @@ export type StoredOffer = {
 interface Context {
   readonly job: CompressionJob;
   readonly moments: MomentsFacts;
+  readonly globalRatios: Readonly<Record<string, number>>;
   readonly table: LayerTable;
   readonly host: JobHost;
   readonly blobs: Blobs;

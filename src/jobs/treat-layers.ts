@@ -1,20 +1,14 @@
 import type { LayerChoices } from "../compress/allocate/decide.ts";
-import { candidatesToTry, expectedLosses, type Trial } from "../compress/allocate/probe.ts";
-import { treatmentsFor } from "../compress/allocate/treatments.ts";
-import { undominated } from "../compress/allocate/undominated.ts";
-import type { TreatedLayer } from "../compress/layer-treater.ts";
-import { encodeResult } from "../compress/result-file.ts";
-import { type Candidate, UNTOUCHED } from "../compress/treatment.ts";
+import { expectedLosses, type Trial } from "../compress/allocate/probe.ts";
 import type { CalibrationFacts } from "./calibrate.ts";
 import type { MomentsFacts } from "./gather-moments.ts";
 import type { Blobs, CompressionJob, JobHost } from "./job.ts";
-import { LayerBlocks } from "./layer-blocks.ts";
-import { resultKey } from "./layer-results.ts";
 import type { LayerTable } from "./layer-table.ts";
-import { openTreater } from "./open-treater.ts";
 import { OutputProbe } from "./output-probe.ts";
-import { readOffers, type StoredOffer, shareBases } from "./share-bases.ts";
+import { shareBases } from "./share-bases.ts";
 import type { StepLog } from "./step-log.ts";
+import { type TreatedChoices, treatLayer } from "./treat-layer.ts";
+import { readTrial } from "./trial-file.ts";
 import { lazy, type Workbench } from "./workbench.ts";
 
 interface Context {
@@ -33,91 +27,71 @@ interface Context {
 }
 
 const UNUSED = "the samples never use it, so that the effect of a change cannot be measured";
-const UNREACHED = "it is part of a branch or loop, and whether the samples reach it could not be found out";
+/** Share of this stage's progress that the treatments take; the trials take the rest. */
+const TREATING = 0.75;
 
 /**
- * Makes everything that may be done to each layer, each result a blob of its own, and measures what some of it does to
- * the outputs. A durable step a layer, after one for each basis that a stage shares.
+ * Makes everything that may be done to each layer, and measures what some of it does to the outputs. The treatments know nothing of
+ * each other; the trials share one session of the model.
  */
 export async function treatLayers(context: Context): Promise<LayerChoices[]> {
-  const { table, host, bench, calibration, steps } = context;
+  const { job, table, moments, host, blobs, bench, calibration, steps } = context;
   const [begin, end] = context.progress;
-  const explicit = table.policy.mode === "explicit";
-  const probe = lazy(() =>
-    calibration.runs && !explicit
-      ? OutputProbe.open(table, bench, host, context.macs)
-      : Promise.resolve(null),
-  );
-  const offers = await shareBases(context, begin);
-  const choices: LayerChoices[] = [];
+  const middle = begin + TREATING * (end - begin);
+  const count = table.layers.length;
+  const probe = lazy(() => OutputProbe.open(table, bench, host, context.macs));
   try {
+    const { trials } =
+      calibration.runs && table.policy.mode !== "explicit"
+        ? await steps.run("prepare trials", begin, async () => ({ trials: (await probe())?.trials ?? null }))
+        : { trials: null };
+    const globalRatios = table.hasGlobalRatio
+      ? await steps.run("share zeros", begin, () => table.globalRatios())
+      : {};
+    const offers = await shareBases({ ...context, globalRatios }, begin);
+    const facts = { moments, offers, globalRatios, trials };
+    const treated: TreatedChoices[] = [];
     for (const index of table.layers.keys()) {
-      const progress = begin + ((end - begin) * index) / table.layers.length;
-      choices.push(
-        await steps.run(`treat ${index + 1} of ${table.layers.length}`, progress, () =>
-          treatLayer(context, index, offers, probe),
+      const progress = begin + ((middle - begin) * index) / count;
+      treated.push(
+        await steps.run(`treat ${index + 1} of ${count}`, progress, () =>
+          treatLayer({ job, facts, table, host, blobs }, index),
         ),
       );
     }
+    const choices: LayerChoices[] = [];
+    for (const [index, one] of treated.entries()) {
+      const progress = middle + ((end - middle) * index) / count;
+      choices.push(
+        trials === null || one.choices.candidates.length === 1
+          ? one.choices
+          : await steps.run(`try ${index + 1} of ${count}`, progress, async () =>
+              tryOut(context, (await probe())!, index, one),
+            ),
+      );
+    }
+    return choices;
   } finally {
-    await (await probe())?.close();
+    await (await probe.made)?.close();
   }
-  return choices;
 }
 
-async function treatLayer(
-  context: Context,
+/** The choices with the losses that the layer's trials foretell; the layer as it is, where the samples do not use it. */
+async function tryOut(
+  { job, blobs }: Context,
+  probe: OutputProbe,
   index: number,
-  offers: readonly StoredOffer[],
-  probe: () => Promise<OutputProbe | null>,
+  { choices, tried }: TreatedChoices,
 ): Promise<LayerChoices> {
-  const { job, table, blobs } = context;
-  const layer = table.facts[index]!.name;
-  const store = async (candidate: number, { result }: TreatedLayer) => {
-    const encoded = encodeResult(result);
-    await blobs.put(resultKey(job, index, candidate), encoded.chunks(), encoded.size);
-  };
-  const blocks = LayerBlocks.of(context, index);
-  if (blocks) return blocks.treat();
-  const treater = await openTreater(context, index, await readOffers(blobs, offers, layer));
-  const untouched = treater.treat(UNTOUCHED);
-  await store(0, untouched);
-  const only = (candidates: readonly Candidate[], reason: string | null): LayerChoices => ({
-    layer,
-    candidates,
-    influence: null,
-    losses: null,
-    reason,
-  });
-  const { treatments, reason } = treatmentsFor(treater, table.policy, layer);
-  if (table.policy.mode === "explicit") {
-    const [treatment] = treatments;
-    if (!treatment) return only([untouched.candidate], reason);
-    const treated = treater.treat(treatment);
-    await store(1, treated);
-    return only([untouched.candidate, treated.candidate], reason);
-  }
-  const measured = await probe();
-  if (measured === null && table.conditional(index)) {
-    return only([untouched.candidate], UNREACHED);
-  }
-  const paying = treatments
-    .filter(({ form }) => form === null || !treater.slows(form))
-    .map((treatment) => treater.treat(treatment))
-    .filter(({ candidate }) => candidate.bytes < untouched.candidate.bytes);
-  const treated = [untouched, ...undominated(paying)];
-  for (const [candidate, one] of treated.entries()) if (candidate > 0) await store(candidate, one);
-  const candidates = treated.map((one) => one.candidate);
-  if (measured === null || candidates.length === 1) return only(candidates, reason);
-  const tried = candidatesToTry(candidates, measured.trials);
   const trials: Trial[] = [];
   let used = tried.length === 0;
   for (const candidate of tried) {
-    const { loss, differs } = await measured.loss(index, treated[candidate]!);
+    const weights = await readTrial(blobs, job, { layer: index, candidate }, probe.weight(index));
+    const { loss, differs } = await probe.loss(index, weights);
     used ||= differs;
     trials.push({ candidate, loss });
   }
-  if (!used) return only([untouched.candidate], UNUSED);
-  const losses = trials.length === 0 ? null : expectedLosses(candidates, trials);
-  return { ...only(candidates, reason), losses };
+  if (!used) return { ...choices, candidates: choices.candidates.slice(0, 1), reason: UNUSED };
+  if (trials.length === 0) return choices;
+  return { ...choices, losses: expectedLosses(choices.candidates, trials) };
 }

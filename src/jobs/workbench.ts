@@ -61,14 +61,21 @@ function sampleLimits(macs: number | null): Partial<ReferenceLimits> {
   return { macs: PASS_MACS, synthetic: Math.max(SYNTHETIC.least, Math.min(SYNTHETIC.most, affordable)) };
 }
 
+/** A value that is made when it is first asked for. */
+export interface Lazy<T> {
+  (): Promise<T>;
+  /** The value, where it was asked for. */
+  made?: Promise<T>;
+}
+
 /** The value of the first call for all later ones. A failure is not kept. */
-export function lazy<T>(make: () => Promise<T>): () => Promise<T> {
-  let value: Promise<T> | undefined;
-  return () => {
-    value ??= make().catch((error) => {
-      value = undefined;
+export function lazy<T>(make: () => Promise<T>): Lazy<T> {
+  const get: Lazy<T> = () => {
+    get.made ??= make().catch((error) => {
+      delete get.made;
       throw error;
     });
-    return value;
+    return get.made;
   };
+  return get;
 }

@@ -56,6 +56,8 @@ const SIZES = [
   { work: 5e7, elements: 5e4, tried: SMALL },
   { work: 1e8, elements: 1e5, tried: MEDIUM },
 ];
+/** Work up to which a support by ADMM is worth its time; the greedy one of OBS takes a tenth of it on larger layers. */
+const ADMM_WORK = 2e8;
 /** Weights under this many elements are not worth a node. */
 const LEAST_ELEMENTS = 64;
 
@@ -92,7 +94,7 @@ function openTreatments(treater: LayerTreater, policy: LayerPolicy): Treatment[]
       const sparsity = {
         pattern: "unstructured",
         ratio,
-        solver: "admm",
+        solver: treater.work <= ADMM_WORK ? "admm" : "obs",
         regularizer: null,
         strength: null,
       } as const;
