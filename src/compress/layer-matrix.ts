@@ -51,24 +51,41 @@ export function layoutOf(geometry: LayerGeometry, dims: readonly number[]): Matr
 
 /** The matrices, one after the other, each row major: count × rows × columns, always a copy. */
 export function toMatrices(layout: MatrixLayout, weight: FloatArray): Float32Array {
-  return layout.transposed
-    ? transposedEach(weight, layout.count, layout.columns, layout.rows)
-    : Float32Array.from(weight);
+  const { count, rows, columns, transposed } = layout;
+  const values = new Float32Array(weight);
+  return transposed ? transposedEach(values, count, columns, rows) : values;
 }
 
 /** The inverse of {@link toMatrices}. */
 export function fromMatrices(layout: MatrixLayout, matrices: FloatArray): Float32Array {
-  return layout.transposed
-    ? transposedEach(matrices, layout.count, layout.rows, layout.columns)
-    : Float32Array.from(matrices);
+  return inFileOrder(layout, new Float32Array(matrices));
 }
 
-function transposedEach(from: FloatArray, count: number, rows: number, columns: number): Float32Array {
-  const to = new Float32Array(from.length);
-  for (let i = 0; i < count; i++) {
-    const at = i * rows * columns;
-    for (let r = 0; r < rows; r++) {
-      for (let c = 0; c < columns; c++) to[at + c * rows + r] = from[at + r * columns + c]!;
+/** What stands for the elements of the matrices one by one, in the order of the stored weight; not always a copy. */
+export function inFileOrder<T extends Float32Array | Uint8Array>(layout: MatrixLayout, elements: T): T {
+  const { count, rows, columns, transposed } = layout;
+  return transposed ? transposedEach(elements, count, rows, columns) : elements;
+}
+
+/** Side of the tiles that stay in the cache. */
+const TILE = 32;
+
+function transposedEach<T extends Float32Array | Uint8Array>(
+  from: T,
+  count: number,
+  rows: number,
+  columns: number,
+): T {
+  const to = new (from.constructor as new (length: number) => T)(from.length);
+  for (let at = 0; at < count * rows * columns; at += rows * columns) {
+    for (let top = 0; top < rows; top += TILE) {
+      const bottom = Math.min(rows, top + TILE);
+      for (let left = 0; left < columns; left += TILE) {
+        const right = Math.min(columns, left + TILE);
+        for (let r = top; r < bottom; r++) {
+          for (let c = left; c < right; c++) to[at + c * rows + r] = from[at + r * columns + c]!;
+        }
+      }
     }
   }
   return to;

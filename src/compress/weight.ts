@@ -36,8 +36,12 @@ export function rounded(dataType: number, values: FloatArray): FloatArray {
   return values instanceof Float32Array ? values : Float32Array.from(values);
 }
 
-export function countNonzero(values: FloatArray): number {
+export function countNonzero(values: Exclude<TensorArray, readonly string[]>): number {
   let count = 0;
+  if (values instanceof BigInt64Array || values instanceof BigUint64Array) {
+    for (let i = 0; i < values.length; i++) if (values[i] !== 0n) count += 1;
+    return count;
+  }
   for (let i = 0; i < values.length; i++) if (values[i] !== 0) count += 1;
   return count;
 }

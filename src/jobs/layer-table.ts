@@ -5,13 +5,14 @@ import type { LayerFacts } from "../compress/layer-facts.ts";
 import { factsOf, readBias, readWeight, siteOf } from "../compress/layer-of-model.ts";
 import type { LayerResult } from "../compress/layer-result.ts";
 import { type GlobalWeight, globalZeros } from "../compress/sparsity/global.ts";
-import { type LayerWeight, weightOf } from "../compress/weight.ts";
+import { countNonzero, type LayerWeight, weightOf } from "../compress/weight.ts";
 import { type Layer, listLayers } from "../onnx/layers.ts";
 import type { Model } from "../onnx/model.ts";
 import { standardOpset } from "../onnx/scope.ts";
 import { inferDefaultShapes } from "../onnx/shapes/defaults.ts";
 import { readTensor } from "../onnx/tensor.ts";
 import { piecesOf, ranged, readRange } from "../onnx/tensor-range.ts";
+import type { TensorArray } from "../onnx/tensor-value.ts";
 
 /** The layers of one model under one recipe. */
 export class LayerTable {
@@ -110,7 +111,7 @@ export async function nonzeroOf({ weight }: Layer): Promise<number> {
   const of = ranged(stored);
   let count = 0;
   for await (const { data } of of ? piecesOf(of, PIECE) : [await readTensor(stored)]) {
-    for (const number of data) if (number !== 0 && number !== 0n) count += 1;
+    count += countNonzero(data as Exclude<TensorArray, readonly string[]>);
   }
   return count;
 }

@@ -76,11 +76,9 @@ export function formError(
   kernels: Kernels,
   total = outputEnergy(layer, layer.matrices, kernels),
 ): number {
-  const lost = outputEnergy(
-    layer,
-    dense.map((one, i) => one - layer.matrices[i]!),
-    kernels,
-  );
+  const change = dense.slice();
+  for (let i = 0; i < change.length; i++) change[i]! -= layer.matrices[i]!;
+  const lost = outputEnergy(layer, change, kernels);
   return total > 0 ? lost / total : lost > 0 ? 1 : 0;
 }
 

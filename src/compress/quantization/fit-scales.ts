@@ -89,6 +89,7 @@ function bestScale(
     if (value > most) most = value;
   }
   if (least === 0 && most === 0) return 0;
+  const { uniform } = levels;
   const [low, high] = [levels.values[0]!, levels.values.at(-1)!];
   // One sign of the scale suffices where the levels are symmetric.
   const ranges = [Math.max(least / low, high > 0 ? most / high : 0)];
@@ -98,7 +99,7 @@ function bestScale(
   const tryScale = (scale: number) => {
     const stored = asStored(scale);
     if (stored === 0 || !Number.isFinite(stored)) return false;
-    const total = errorAt(row, near, stored);
+    const total = uniform ? evenErrorAt(row, low, high, stored, error) : errorAt(row, near, stored);
     if (!(total < error)) return false;
     [best, error] = [stored, total];
     return true;
@@ -113,6 +114,25 @@ function bestScale(
   return best;
 }
 
+/** Weights after which a scale that has lost already is given up. */
+const STRETCH = 128;
+
+/** Σ weight·(w − ŵ)² at a scale of evenly spaced levels; more than `limit` where it is more. */
+function evenErrorAt({ w, weights }: Row, low: number, high: number, scale: number, limit: number): number {
+  const inverse = 1 / scale;
+  let sum = 0;
+  for (let from = 0; from < w.length && sum <= limit; from += STRETCH) {
+    const to = Math.min(w.length, from + STRETCH);
+    for (let c = from; c < to; c++) {
+      const level = Math.ceil(w[c]! * inverse - 0.5);
+      const rest = w[c]! - scale * (level < low ? low : level > high ? high : level);
+      sum += weights[c]! * rest * rest;
+    }
+  }
+  return sum;
+}
+
+/** Σ weight·(w − ŵ)² at a scale. */
 function errorAt({ w, weights }: Row, near: (x: number) => number, scale: number): number {
   const inverse = 1 / scale;
   let sum = 0;

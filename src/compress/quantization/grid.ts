@@ -21,7 +21,9 @@ export function gridValue(grid: Grid, code: number, row: number, column: number)
 
 /** What a level of 1 stands for at each entry: rows × columns. */
 export function steps({ rows, columns, group, scales }: Grid): Float32Array {
-  return new Float32Array(rows * columns).map((_, at) => scales[Math.floor(at / group)]!);
+  const all = new Float32Array(rows * columns);
+  for (let i = 0; i < scales.length; i++) all.fill(scales[i]!, i * group, (i + 1) * group);
+  return all;
 }
 
 /** Index of the level nearest to w; of the one nearest to zero where the step is zero. */
@@ -30,9 +32,13 @@ export function codeOf(levels: Levels, w: number, step: number): number {
 }
 
 export function gridValues(grid: Grid, codes: Uint8Array): Float32Array {
-  const { group, scales, levels } = grid;
-  // The array rounds each product to float32.
-  return new Float32Array(codes.length).map(
-    (_, at) => levels.values[codes[at]!]! * scales[Math.floor(at / group)]!,
-  );
+  const { group, scales } = grid;
+  const levels = grid.levels.values;
+  const values = new Float32Array(codes.length);
+  for (let i = 0; i < scales.length; i++) {
+    const scale = scales[i]!;
+    // The array rounds each product to float32.
+    for (let at = i * group; at < (i + 1) * group; at++) values[at] = levels[codes[at]!]! * scale;
+  }
+  return values;
 }

@@ -3,7 +3,7 @@ import { halved } from "../storage/coded.ts";
 import { descend } from "./descent.ts";
 import { fitScales } from "./fit-scales.ts";
 import { gptqCodes } from "./gptq.ts";
-import { codeOf, type Grid, gridValues, steps } from "./grid.ts";
+import { codeOf, type Grid, gridValues } from "./grid.ts";
 import { fittedLevels, type Levels, uniformLevels } from "./levels.ts";
 import type { Objective } from "./objective.ts";
 
@@ -110,12 +110,17 @@ function paletteFor(
 }
 
 function nearestCodes(w: Float32Array, grid: Grid, keepZeros: boolean): Uint8Array {
-  const { levels } = grid;
-  const step = steps(grid);
+  const { levels, scales, group } = grid;
   const zero = levels.values.indexOf(0);
-  return Uint8Array.from(w, (value, i) =>
-    keepZeros && value === 0 ? zero : codeOf(levels, value, step[i]!),
-  );
+  const codes = new Uint8Array(w.length);
+  for (let i = 0; i < scales.length; i++) {
+    const scale = scales[i]!;
+    for (let at = i * group; at < (i + 1) * group; at++) {
+      const value = w[at]!;
+      codes[at] = keepZeros && value === 0 ? zero : codeOf(levels, value, scale);
+    }
+  }
+  return codes;
 }
 
 /** The scales of rows that are best for the codes that were found: s = c·H·wᵀ / c·H·cᵀ. Blocks keep theirs. */

@@ -1,6 +1,7 @@
 import type { Kernels } from "../../kernels/kernels.ts";
 import { elementCount } from "../../onnx/tensor-value.ts";
-import { fromMatrices, type MatrixLayout, toMatrices } from "../layer-matrix.ts";
+import { joined } from "../forms/solution.ts";
+import { fromMatrices, inFileOrder, type MatrixLayout, toMatrices } from "../layer-matrix.ts";
 import { type CodedWeight, type Factor, factorOf } from "../storage/coded.ts";
 import { matrixView } from "../storage/matrix-view.ts";
 import type { LayerWeight } from "../weight.ts";
@@ -31,14 +32,15 @@ export function quantizeWeight(
   const { group, halfScales } = request;
   const shared = group ?? columns;
   const { view, rowDims } = matrixView(layout, dims, shared);
-  const codes = concatenated(parts.map((part) => part.codes));
-  const scales = concatenated(parts.map((part) => part.scales));
+  const codes = new Uint8Array(count * size);
+  for (const [i, part] of parts.entries()) codes.set(part.codes, i * size);
+  const scales = joined(parts.map((part) => part.scales));
   const blocks = columns / shared;
   const rowScales = fromMatrices({ count, rows, columns: blocks, transposed }, scales);
   return {
     dims,
     dataType,
-    codes: Uint8Array.from(fromMatrices(layout, codes)),
+    codes: inFileOrder(layout, codes),
     levels: parts[0]?.levels ?? new Float32Array(1),
     view,
     factors: [compact(factorOf(rowDims, rowScales, halfScales))],
@@ -58,14 +60,4 @@ function compact(factor: Factor): Factor {
     dims = dims.map((dim, i) => (i === axis ? 1 : dim));
   }
   return { ...factor, dims, values };
-}
-
-function concatenated(lists: readonly ArrayLike<number>[]): Float32Array {
-  const all = new Float32Array(lists.reduce((sum, list) => sum + list.length, 0));
-  let at = 0;
-  for (const list of lists) {
-    all.set(list, at);
-    at += list.length;
-  }
-  return all;
 }

@@ -1,5 +1,6 @@
 import { type Kernels, NotPositiveDefiniteError } from "../../kernels/kernels.ts";
 import type { FloatArray } from "../../kernels/reference/matmul.ts";
+import { columnsBack, columnsIn } from "../column-order.ts";
 import type { InputMoments } from "../input-moments.ts";
 
 /**
@@ -90,16 +91,12 @@ export class LayerHessian {
 
   /** W, rows × n, with its columns in walk order; always a copy. */
   toWalk(w: Float32Array): Float32Array {
-    const order = this.order();
-    return w.map((_, i) => w[i - (i % this.n) + order[i % this.n]!]!);
+    return columnsIn(this.order(), w, w.length / this.n);
   }
 
   /** The inverse of {@link toWalk}. */
   fromWalk(walked: Float32Array): Float32Array {
-    const order = this.order();
-    const w = new Float32Array(walked.length);
-    for (let i = 0; i < w.length; i++) w[i - (i % this.n) + order[i % this.n]!] = walked[i]!;
-    return w;
+    return columnsBack(this.order(), walked, walked.length / this.n);
   }
 
   /** X·H of X, rows × n. */
@@ -152,9 +149,9 @@ export class LayerHessian {
   }
 
   /** Which column of W is at each place of the walk. */
-  private order(): Uint32Array {
+  private order(): Int32Array {
     const channels = this.n / this.positions;
-    return Uint32Array.from(
+    return Int32Array.from(
       { length: this.n },
       (_, at) => (at % channels) * this.positions + Math.floor(at / channels),
     );

@@ -127,5 +127,7 @@ function spans({ columns, segment }: PatternShape, width: number): { start: numb
 
 /** W with zeros where marks are 1. */
 export function masked(w: Float32Array, marks: Uint8Array): Float32Array {
-  return w.map((value, i) => (marks[i] === 1 ? 0 : value));
+  const rest = w.slice();
+  for (let i = 0; i < rest.length; i++) if (marks[i] === 1) rest[i] = 0;
+  return rest;
 }

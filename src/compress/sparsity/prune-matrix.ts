@@ -1,5 +1,6 @@
 import type { Kernels } from "../../kernels/kernels.ts";
 import { type InputMoments, quadratic } from "../input-moments.ts";
+import { countNonzero, energy } from "../weight.ts";
 import { admmMask } from "./admm.ts";
 import { choosesExactly, exactObsMask } from "./exact-obs.ts";
 import { LayerHessian } from "./hessian.ts";
@@ -39,11 +40,11 @@ export function pruneWith(
 ): Float32Array {
   checkRequest(request);
   if (w.length !== rows * hessian.n) throw new RangeError(`${w.length} weights for ${rows} × ${hessian.n}`);
-  if (w.every((value) => value === 0)) return w.slice();
+  if (countNonzero(w) === 0) return w.slice();
   const pattern = atLeastPresent(request.pattern, w);
   const walk = hessian.toWalk(w);
   // Only selection can make sense of weights that are not numbers.
-  if (!w.every(Number.isFinite)) {
+  if (!Number.isFinite(energy(w))) {
     return hessian.fromWalk(solve(walk, rows, hessian, { solver: "magnitude", pattern }));
   }
   const solutions = [solve(walk, rows, hessian, { ...request, pattern })];
@@ -99,7 +100,7 @@ function solve(w: Float32Array, rows: number, hessian: LayerHessian, request: Pr
 /** Zeros that W has already are among those asked for. */
 function atLeastPresent(pattern: PruningPattern, w: Float32Array): PruningPattern {
   if (pattern.kind !== "unstructured" || pattern.zeros === null) return pattern;
-  const present = w.reduce((count, value) => count + (value === 0 ? 1 : 0), 0);
+  const present = w.length - countNonzero(w);
   return { ...pattern, zeros: Math.min(w.length, Math.max(pattern.zeros, present)) };
 }
 

@@ -36,7 +36,8 @@ export function halved(values: Float32Array): Float32Array {
 
 /** The numbers that a runtime computes with, bit for bit, before the last cast to float16 or double. */
 export function codedValues({ codes, levels, view, factors }: CodedWeight): Float32Array {
-  const values = Float32Array.from(codes, (code) => levels[code]!);
+  const values = new Float32Array(codes.length);
+  for (let i = 0; i < codes.length; i++) values[i] = levels[codes[i]!]!;
   for (const factor of factors) multiply(values, view, factor);
   return values;
 }

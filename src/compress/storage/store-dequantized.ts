@@ -25,7 +25,7 @@ export function storeDequantized(coded: CodedWeight, opset: number): StoredWeigh
       tensor: tensorOf("", {
         dataType: integers,
         dims,
-        data: Int8Array.from(codes, (code) => levels[code]!),
+        data: levelsOf(codes, levels),
       }),
     },
     { role: "factor0", tensor: factorTensor(scales) },
@@ -42,4 +42,10 @@ export function storeDequantized(coded: CodedWeight, opset: number): StoredWeigh
     },
     opset,
   );
+}
+
+function levelsOf(codes: Uint8Array, levels: Float32Array): Int8Array {
+  const integers = new Int8Array(codes.length);
+  for (let i = 0; i < codes.length; i++) integers[i] = levels[codes[i]!]!;
+  return integers;
 }

@@ -101,7 +101,7 @@ export function storeCoded(coded: CodedWeight, opset: number, allow: Allow = any
       dataType,
       view,
       factors: coded.factors,
-      occupied: zero < 0 ? null : Uint8Array.from(codes, (code) => (code === zero ? 0 : 1)),
+      occupied: zero < 0 ? null : codes.map((code) => (code === zero ? 0 : 1)),
       forms,
       others: [
         {
