@@ -1,5 +1,4 @@
 import type { Kernels } from "../kernels/kernels.ts";
-import type { FloatArray } from "../kernels/reference/matmul.ts";
 import { DataType } from "../onnx/data-type.ts";
 import type { Energies } from "./blocks/join-results.ts";
 import { correctedBias } from "./corrected-bias.ts";
@@ -7,17 +6,19 @@ import { chainOf } from "./forms/chain.ts";
 import { FactoredLayer } from "./forms/factored-layer.ts";
 import { type Form, type FormTarget, kernelElements } from "./forms/form.ts";
 import { type FormLayer, formError, outputEnergy } from "./forms/solution.ts";
-import { formWork, mayTakeLonger, workMacs, workTime } from "./forms/work.ts";
+import { formWork, mayTakeLonger } from "./forms/work.ts";
 import { centred, type InputMoments, shrunk } from "./input-moments.ts";
 import type { RuntimeKind } from "./kernel-sharing/rates.ts";
+import { costOf } from "./layer-cost.ts";
 import type { LayerFacts } from "./layer-facts.ts";
 import { fromMatrices, toMatrices } from "./layer-matrix.ts";
-import type { LayerResult, ResultWeight } from "./layer-result.ts";
+import type { ResultWeight } from "./layer-result.ts";
 import { MatrixTreater } from "./matrix-treater.ts";
 import { offerOf, type StageOffer } from "./stages/offer.ts";
 import { storePlain } from "./storage/store.ts";
+import { type Changed, changedLayer, type TreatedLayer, untouchedLayer } from "./treated-layer.ts";
 import { type BasisForm, type Candidate, type ChainForm, isUntouched, type Treatment } from "./treatment.ts";
-import { countNonzero, energy, type LayerWeight, relativeError } from "./weight.ts";
+import { countNonzero, energy, type LayerWeight } from "./weight.ts";
 
 export interface LayerInput {
   readonly facts: LayerFacts;
@@ -38,23 +39,11 @@ export interface LayerInput {
   readonly offers?: readonly StageOffer[];
 }
 
-export interface TreatedLayer {
-  readonly result: LayerResult;
-  readonly candidate: Candidate;
-  /** The dense weight that computes what the treated layer computes, in the shape of the original. */
-  readonly effective: FloatArray;
-  /** The bias that goes with it; null where it stays. */
-  readonly bias: Float32Array | null;
-}
-
 /** Moments, and the energy tr(W·G·Wᵀ) of the layer's weight under them, once it is known. */
 interface Weighed {
   readonly moments: readonly (InputMoments | null)[];
   energy: number | null;
 }
-
-/** Bytes that a further node takes in the file, with names and attributes. Rounded up. */
-export const NODE_BYTES = 80;
 
 /**
  * Carries out treatments of one layer. What several treatments have in common (factors of its Gram matrices,
@@ -146,42 +135,9 @@ export class LayerTreater {
 
   /** @throws FormError where the layer has no such form */
   treat(treatment: Treatment): TreatedLayer {
-    if (isUntouched(treatment)) return this.#untouched(treatment);
-    return treatment.form === null ? this.#treatDense(treatment) : this.#treatForm(treatment, treatment.form);
-  }
-
-  #untouched(treatment: Treatment): TreatedLayer {
     const { facts, weight, nonzero } = this.#input;
-    const parameters = facts.dims.reduce((product, dim) => product * dim, 1);
-    const zero = nonzero ?? (weight ? countNonzero(weight.values) : parameters);
-    const same = <T>(figure: T) => ({ original: figure, compressed: figure });
-    return {
-      result: {
-        layer: facts.name,
-        op: facts.op,
-        treatment,
-        stats: {
-          bytes: same(facts.bytes),
-          parameters: same(parameters),
-          nonzero: same(zero),
-          macs: same(facts.macs),
-          layerError: 0,
-          weightError: 0,
-        },
-        weights: [],
-        chain: null,
-        remarks: [],
-      },
-      candidate: {
-        treatment,
-        bytes: facts.bytes,
-        macs: facts.macs,
-        time: costOf(facts, { kind: "dense" }).time,
-        error: 0,
-      },
-      effective: weight?.values ?? new Float32Array(0),
-      bias: null,
-    };
+    if (isUntouched(treatment)) return untouchedLayer(facts, weight, nonzero, treatment);
+    return treatment.form === null ? this.#treatDense(treatment) : this.#treatForm(treatment, treatment.form);
   }
 
   #treatDense(treatment: Treatment): TreatedLayer {
@@ -200,29 +156,25 @@ export class LayerTreater {
       opset,
     );
     const { stored, matrices, remarks } = this.#dense.treat(treatment.sparsity, treatment.storage);
-    return this.#treated(treatment, {
-      weights: [{ role: "weight", stored }],
-      chain: null,
+    return this.#changed({
+      made: { treatment, weights: [{ role: "weight", stored }], chain: null, remarks },
       matrices,
-      remarks,
       parameters: weight!.values.length,
       nonzero: countNonzero(matrices),
-      cost: { macs: facts.macs, time: costOf(facts, { kind: "dense" }).time },
+      cost: { ...costOf(facts, { kind: "dense" }), macs: facts.macs },
     });
   }
 
   #treatForm(treatment: Treatment, form: ChainForm): TreatedLayer {
     const { facts, opset } = this.#input;
     const solution = this.#factors.solve(form, treatment.sparsity);
-    const stored = this.#factors.store(solution, treatment, facts.dataType, opset);
-    return this.#treated(
-      { ...treatment, form: solution.form as ChainForm },
-      {
-        ...stored,
-        chain: chainOf(solution.form, this.target!),
-        cost: costOf(facts, solution.form),
-      },
-    );
+    const { weights, remarks, ...figures } = this.#factors.store(solution, treatment, facts.dataType, opset);
+    const chain = chainOf(solution.form, this.target!);
+    return this.#changed({
+      made: { treatment: { ...treatment, form: solution.form as ChainForm }, weights, chain, remarks },
+      ...figures,
+      cost: costOf(facts, solution.form),
+    });
   }
 
   /** What errors of the layer are relative to. */
@@ -254,64 +206,36 @@ export class LayerTreater {
     return { key: weight.shared.key, bytes: weight.stored.bytes, sharers };
   }
 
-  #treated(
-    treatment: Treatment,
-    made: Pick<LayerResult, "weights" | "chain" | "remarks"> & {
-      readonly matrices: Float32Array;
-      readonly parameters: number;
-      readonly nonzero: number;
-      readonly cost: Cost;
-    },
-  ): TreatedLayer {
-    const { facts, weight, bias, moments, opset } = this.#input;
+  #changed({
+    made,
+    matrices,
+    ...figures
+  }: Pick<Changed, "made" | "parameters" | "nonzero" | "cost"> & {
+    readonly matrices: Float32Array;
+  }): TreatedLayer {
+    const { facts, weight, bias: own, moments, opset } = this.#input;
     const layout = facts.layout!;
-    const { matrices, cost } = made;
     const layerError = this.#error(this.#seen, matrices);
-    const error = this.#seen === this.#expected ? layerError : this.#error(this.#expected, matrices);
-    const moved = this.#corrects ? correctedBias(bias!, this.#matrices, matrices, layout, moments!) : null;
-    const weights: ResultWeight[] = [...made.weights];
-    if (moved) {
-      const stored = storePlain(
-        { dims: [moved.length], dataType: DataType.FLOAT, values: moved },
-        opset,
-        ({ placement }) => placement.kind === "dense",
-      );
-      weights.push({ role: "bias", stored });
-    }
-    const steps = made.chain?.length ?? 1;
-    const own = made.weights.filter((one) => !one.shared);
-    const bytes = own.reduce((sum, one) => sum + one.stored.bytes, 0) + NODE_BYTES * (steps - 1);
-    const shared = this.#sharedBy(made.weights, treatment);
-    const effective = fromMatrices(layout, matrices);
-    return {
-      result: {
-        layer: facts.name,
-        op: facts.op,
-        treatment,
-        weights,
-        chain: made.chain,
-        remarks: made.remarks,
-        stats: {
-          bytes: { original: facts.bytes, compressed: bytes },
-          parameters: { original: weight!.values.length, compressed: made.parameters },
-          nonzero: { original: countNonzero(weight!.values), compressed: made.nonzero },
-          macs: { original: facts.macs, compressed: cost.macs },
-          layerError,
-          weightError: relativeError(weight!.values, effective),
-        },
-      },
-      candidate: {
-        treatment,
-        bytes: bytes + (shared ? shared.bytes / shared.sharers : 0),
-        ...(shared && { shared }),
-        macs: cost.macs,
-        time: cost.time,
-        error,
-      },
-      effective,
-      bias: moved,
-    };
+    const bias = this.#corrects ? correctedBias(own!, this.#matrices, matrices, layout, moments!) : null;
+    return changedLayer(facts, weight!, {
+      made: { ...made, weights: bias ? [...made.weights, biasWeight(bias, opset)] : made.weights },
+      ...figures,
+      shared: this.#sharedBy(made.weights, made.treatment),
+      layerError,
+      expectedError: this.#seen === this.#expected ? layerError : this.#error(this.#expected, matrices),
+      effective: fromMatrices(layout, matrices),
+      bias,
+    });
   }
+}
+
+function biasWeight(values: Float32Array, opset: number): ResultWeight {
+  const stored = storePlain(
+    { dims: [values.length], dataType: DataType.FLOAT, values },
+    opset,
+    ({ placement }) => placement.kind === "dense",
+  );
+  return { role: "bias", stored };
 }
 
 function untreatable({ facts, weight }: LayerInput): string | null {
@@ -327,15 +251,4 @@ function untreatable({ facts, weight }: LayerInput): string | null {
 function kernelPositions({ target }: LayerFacts): number {
   const transposed = target?.geometry.kind === "convolution" && target.geometry.transposed;
   return target === null || transposed ? 1 : kernelElements(target);
-}
-
-interface Cost {
-  readonly macs: number | null;
-  readonly time: number | null;
-}
-
-function costOf({ target }: LayerFacts, form: Form): Cost {
-  if (target === null) return { macs: null, time: null };
-  const work = formWork(form, target);
-  return { macs: workMacs(work), time: workTime(work) };
 }

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { assemble } from "../../src/compress/assemble.ts";
 import { siteOf } from "../../src/compress/layer-of-model.ts";
-import type { TreatedLayer } from "../../src/compress/layer-treater.ts";
 import { storePlain } from "../../src/compress/storage/store.ts";
+import type { TreatedLayer } from "../../src/compress/treated-layer.ts";
 import { type SparsityTreatment, UNTOUCHED } from "../../src/compress/treatment.ts";
 import { storedAs, weightOf } from "../../src/compress/weight.ts";
 import { referenceKernels as kernels } from "../../src/kernels/reference/kernels.ts";

@@ -1,7 +1,8 @@
 import { expect } from "vitest";
 import type { InputMoments } from "../../src/compress/input-moments.ts";
 import { toMatrices } from "../../src/compress/layer-matrix.ts";
-import type { LayerTreater, TreatedLayer } from "../../src/compress/layer-treater.ts";
+import type { LayerTreater } from "../../src/compress/layer-treater.ts";
+import type { TreatedLayer } from "../../src/compress/treated-layer.ts";
 import { UNTOUCHED } from "../../src/compress/treatment.ts";
 import { nodeKernels } from "../../src/kernels/wasm/node.ts";
 import type { Layer } from "../../src/onnx/layers.ts";

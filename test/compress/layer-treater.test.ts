@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import type { TreatedLayer } from "../../src/compress/layer-treater.ts";
 import { compactNames } from "../../src/compress/lossless/compact-names.ts";
 import { encodeResult } from "../../src/compress/result-file.ts";
+import type { TreatedLayer } from "../../src/compress/treated-layer.ts";
 import { UNTOUCHED } from "../../src/compress/treatment.ts";
 import { countNonzero } from "../../src/compress/weight.ts";
 import { DataType } from "../../src/onnx/data-type.ts";

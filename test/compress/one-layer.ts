@@ -3,7 +3,8 @@ import type { FormTarget } from "../../src/compress/forms/form.ts";
 import { kernelElements, reasonAgainst } from "../../src/compress/forms/form.ts";
 import type { InputMoments } from "../../src/compress/input-moments.ts";
 import { factsOf, readBias, readWeight, siteOf } from "../../src/compress/layer-of-model.ts";
-import { LayerTreater, type TreatedLayer } from "../../src/compress/layer-treater.ts";
+import { LayerTreater } from "../../src/compress/layer-treater.ts";
+import type { TreatedLayer } from "../../src/compress/treated-layer.ts";
 import type {
   ChainForm,
   SparsityTreatment,
