@@ -1,5 +1,5 @@
 import type { SharingForm } from "../../src/compress/treatment.ts";
-import { rightSvd, tailEnergy } from "../../src/kernels/reference/svd.ts";
+import { tailEnergy, thinSvd } from "../../src/kernels/reference/svd.ts";
 
 /**
  * PENNI (ICML 2020, §3.1), data-free: the kernels of `size` weights each, as rows, projected onto the first `bases` right
@@ -11,16 +11,17 @@ export function penni(
   bases: number,
 ): { dense: Float32Array /** ‖W − Ŵ‖²/‖W‖². */; lost: number } {
   const rows = weight.length / size;
-  const { singular, right } = rightSvd(rows, size, (r, c) => weight[r * size + c]!);
+  const { s, v } = thinSvd(Float64Array.from(weight), rows, size);
+  const rank = s.length;
   const dense = new Float32Array(weight.length);
   for (let r = 0; r < rows; r++) {
-    for (let b = 0; b < bases; b++) {
+    for (let b = 0; b < Math.min(bases, rank); b++) {
       let coefficient = 0;
-      for (let c = 0; c < size; c++) coefficient += weight[r * size + c]! * right[c * size + b]!;
-      for (let c = 0; c < size; c++) dense[r * size + c]! += coefficient * right[c * size + b]!;
+      for (let c = 0; c < size; c++) coefficient += weight[r * size + c]! * v[c * rank + b]!;
+      for (let c = 0; c < size; c++) dense[r * size + c]! += coefficient * v[c * rank + b]!;
     }
   }
-  return { dense, lost: tailEnergy(singular)[bases]! };
+  return { dense, lost: tailEnergy(s)[bases] ?? 0 };
 }
 
 interface Sizes {
