@@ -40,7 +40,7 @@ export const Sparsity = z
       .enum(["magnitude", "wanda", "obs", "admm", "proximal"])
       .optional()
       .describe(
-        "admm where nothing is said: ADMM, then least squares on what is left. obs: optimal brain surgeon, weight by weight on small layers and block by block on large ones, then least squares.",
+        "admm where nothing is said: ADMM, then least squares on what is left; on small layers obs as well, and the better of the two. obs: optimal brain surgeon, weight by weight on small layers and block by block on large ones, then least squares.",
       ),
     regularizer: z.enum(["l1", "l0", "hoyer_square", "group_hoyer_square", "transformed_l1"]).optional(),
     strength: z.number().positive().optional().describe("Weight λ of the regulariser."),
