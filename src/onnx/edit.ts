@@ -168,9 +168,13 @@ export function freshNames(model: Model): (stem: string) => string {
       for (const name of [...node.inputs, ...node.outputs]) taken.add(name);
     }
   }
+  // Where the last name of a stem ended, since some stems are asked for thousands of times.
+  const last = new Map<string, number>();
   return (stem) => {
     let name = stem;
-    for (let i = 1; name === "" || taken.has(name); i++) name = `${stem}_${i}`;
+    let i = last.get(stem) ?? 0;
+    while (name === "" || taken.has(name)) name = `${stem}_${++i}`;
+    last.set(stem, i);
     taken.add(name);
     return name;
   };

@@ -32,7 +32,7 @@ export function decodeNodes(
   if (opset < stored.minOpset) {
     throw new RangeError(`this storage needs opset ${stored.minOpset}, the model has ${opset}`);
   }
-  const to = new Rebuilding(opset, outputName, fresh);
+  const to = new Rebuilding(opset, fresh);
   const names = new Map(stored.parts.map(({ role }, i) => [role, partNames[i]!]));
   const last = rebuild(stored.decode, to, names);
   const whole = to.nodes.length === 0;
@@ -156,7 +156,7 @@ function sameDims(a: readonly number[], b: readonly number[]): boolean {
 /** Bytes of nodes and constants in the file, within a few: what storing a weight in parts costs besides the parts. */
 export function overheadBytes(decode: Decode, opset: number): number {
   let names = 0;
-  const to = new Rebuilding(opset, "w", () => `w${++names}`);
+  const to = new Rebuilding(opset, () => `w${++names}`);
   const roles: PartRole[] = [
     "elements",
     "levels",

@@ -3,18 +3,18 @@ import { type NewAttribute, nodeOf } from "../../onnx/edit.ts";
 import type { Node, Tensor } from "../../onnx/model.ts";
 import { tensorOf } from "../../onnx/tensor.ts";
 
+/** What new values are named after: a name is written twice or more, and a weight takes a dozen of them. */
+const STEM = "d";
+
 /** Collects the nodes and constants that rebuild one weight, each node with one output of a fresh name. */
 export class Rebuilding {
   readonly nodes: Node[] = [];
   readonly constants: Tensor[] = [];
   readonly opset: number;
-  private readonly stem: string;
   private readonly fresh: (stem: string) => string;
 
-  /** @param stem what the new values are named after */
-  constructor(opset: number, stem: string, fresh: (stem: string) => string) {
+  constructor(opset: number, fresh: (stem: string) => string) {
     this.opset = opset;
-    this.stem = stem;
     this.fresh = fresh;
   }
 
@@ -24,13 +24,13 @@ export class Rebuilding {
     inputs: readonly string[],
     attributes: Readonly<Record<string, NewAttribute>> = {},
   ): string {
-    const output = this.fresh(`${this.stem}_${opType.toLowerCase()}`);
+    const output = this.fresh(STEM);
     this.nodes.push(nodeOf(opType, inputs, [output], attributes));
     return output;
   }
 
   constant(tensor: Tensor): string {
-    const name = this.fresh(`${this.stem}_constant`);
+    const name = this.fresh(STEM);
     this.constants.push({ ...tensor, name });
     return name;
   }
