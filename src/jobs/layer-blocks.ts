@@ -7,6 +7,7 @@ import { RowReader } from "../compress/blocks/row-reader.ts";
 import type { LayerResult } from "../compress/layer-result.ts";
 import { LayerTreater } from "../compress/layer-treater.ts";
 import { decodeResult, encodeResult } from "../compress/result-file.ts";
+import { type TreatedLayer, untouchedLayer } from "../compress/treated-layer.ts";
 import { type Candidate, type Treatment, UNTOUCHED } from "../compress/treatment.ts";
 import { elementCount } from "../onnx/tensor-value.ts";
 import { readMoments } from "./gather-moments.ts";
@@ -122,20 +123,10 @@ export class LayerBlocks {
     return { ...chosen!, treated };
   }
 
-  async #untouched() {
-    const { table, host } = this.#context;
-    const layer = table.layers[this.#index]!;
-    const treater = new LayerTreater({
-      facts: table.facts[this.#index]!,
-      weight: null,
-      nonzero: await nonzeroOf(layer),
-      bias: null,
-      moments: null,
-      kernels: await host.kernels(),
-      opset: table.opset,
-      globalRatio: null,
-    });
-    return treater.treat(UNTOUCHED);
+  async #untouched(): Promise<TreatedLayer> {
+    const { table } = this.#context;
+    const nonzero = await nonzeroOf(table.layers[this.#index]!);
+    return untouchedLayer(table.facts[this.#index]!, null, nonzero, UNTOUCHED);
   }
 
   async #store(candidate: number, result: LayerResult): Promise<void> {

@@ -1,6 +1,6 @@
+import { NODE_BYTES } from "../layer-cost.ts";
 import type { LayerFacts } from "../layer-facts.ts";
 import type { LayerResult, LayerStats, ResultWeight } from "../layer-result.ts";
-import { NODE_BYTES } from "../layer-treater.ts";
 import type { Candidate } from "../treatment.ts";
 import { joinStored } from "./join-stored.ts";
 import type { RowBlocks } from "./row-blocks.ts";

@@ -124,8 +124,8 @@ function evenErrorAt({ w, weights }: Row, low: number, high: number, scale: numb
   for (let from = 0; from < w.length && sum <= limit; from += STRETCH) {
     const to = Math.min(w.length, from + STRETCH);
     for (let c = from; c < to; c++) {
-      const level = Math.ceil(w[c]! * inverse - 0.5);
-      const rest = w[c]! - scale * (level < low ? low : level > high ? high : level);
+      const level = Math.max(low, Math.min(high, Math.ceil(w[c]! * inverse - 0.5)));
+      const rest = w[c]! - scale * level;
       sum += weights[c]! * rest * rest;
     }
   }
