@@ -128,6 +128,12 @@ export const Recipe = z
     low_rank: LowRank.optional(),
     quantization: Quantization.optional(),
     tune: Tune.optional(),
+    strict: z
+      .boolean()
+      .optional()
+      .describe(
+        "Fail the job where a layer cannot be treated for a reason on our side; without it, that layer stays as it was and the report says why.",
+      ),
     layers: z
       .record(z.string().max(512), LayerOverride)
       .optional()

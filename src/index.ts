@@ -1,9 +1,10 @@
 import { createApp } from "./api/app.ts";
 import { type DeliveryHost, deliver } from "./jobs/deliver.ts";
+import { treatBatch } from "./jobs/layer-queue.ts";
 import { resumeJobs } from "./jobs/lifecycle.ts";
 import { sweep } from "./jobs/sweep.ts";
 import { CompressionWorkflow } from "./jobs/workflow.ts";
-import type { Bindings, DeliveryMessage } from "./store/bindings.ts";
+import type { Bindings, DeliveryMessage, LayerMessage } from "./store/bindings.ts";
 import { Store } from "./store/store.ts";
 
 export { CompressionWorkflow };
@@ -11,14 +12,17 @@ export { CompressionWorkflow };
 /** No trigger of wrangler.toml: the local server sends it once it has come up. */
 const REBOOT = "@reboot";
 
+/** As wrangler.toml names it. */
+const LAYER_QUEUE = "hone-layers";
+
 const app = createApp();
 
 export default {
   fetch: app.fetch,
 
-  /** One attempt a message. The outbox remembers what is due, so a message is never worth a retry of its own. */
   async queue(batch, bindings) {
     const store = new Store(bindings);
+    if (isOfLayers(batch)) return treatBatch(batch.messages, store, bindings);
     const host: DeliveryHost = {
       fetch: (input, init) => fetch(input, init),
       queue: bindings.DELIVERIES,
@@ -26,7 +30,9 @@ export default {
       now: () => Date.now(),
       random: () => Math.random(),
     };
-    await Promise.all(batch.messages.map(({ body }) => deliver(store, host, body.delivery)));
+    const deliveries = batch.messages as readonly Message<DeliveryMessage>[];
+    // One attempt a message. The outbox remembers what is due, so a message is never worth a retry of its own.
+    await Promise.all(deliveries.map(({ body }) => deliver(store, host, body.delivery)));
   },
 
   async scheduled(controller, bindings) {
@@ -34,4 +40,10 @@ export default {
     if (controller.cron === REBOOT) return resumeJobs(store, bindings.COMPRESSIONS, controller.scheduledTime);
     await sweep(store, bindings, controller.scheduledTime);
   },
-} satisfies ExportedHandler<Bindings, DeliveryMessage>;
+} satisfies ExportedHandler<Bindings, DeliveryMessage | LayerMessage>;
+
+function isOfLayers(
+  batch: MessageBatch<DeliveryMessage | LayerMessage>,
+): batch is MessageBatch<LayerMessage> {
+  return batch.queue === LAYER_QUEUE;
+}

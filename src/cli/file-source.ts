@@ -24,6 +24,7 @@ export async function openFile(path: string): Promise<FileSource> {
   const { size } = stat;
   return {
     size,
+    file: { path, offset: 0 },
     async read(offset, length) {
       if (offset < 0 || length < 0 || offset + length > size) {
         throw new RangeError(`bytes ${offset}..${offset + length} lie outside ${path} of ${size}`);

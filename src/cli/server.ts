@@ -47,6 +47,8 @@ export async function startServer({ port, state }: LocalServerOptions): Promise<
     ...["dev", "--ip", HOST, "--port", String(at), "--inspector-port", "0", "--persist-to", state],
     ...["--log-level", "warn", "--show-interactive-dev-session", "false"],
     ...["--var", "ALLOW_LOOPBACK_WEBHOOKS:1"],
+    // All consumers share one isolate here, so that jobs take turns layer by layer.
+    ...["--var", "LAYERS_AT_ONCE:4"],
   ]);
   const sink = createWriteStream(log);
   child.stdout?.pipe(sink, { end: false });

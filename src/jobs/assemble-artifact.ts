@@ -5,7 +5,7 @@ import type { CalibrationFacts } from "./calibrate.ts";
 import { digestOf } from "./digest.ts";
 import { finishedModel } from "./finished-model.ts";
 import type { UploadFacts } from "./inspect-upload.ts";
-import type { Blobs, CompressionJob } from "./job.ts";
+import type { Blobs, CompressionJob, StoredModel } from "./job.ts";
 import { readResults } from "./layer-results.ts";
 import type { LayerTable } from "./layer-table.ts";
 import { storeModel } from "./stored-model.ts";
@@ -14,7 +14,7 @@ import type { Workbench } from "./workbench.ts";
 export type ArtifactFacts = {
   readonly key: string;
   /** The artifact before convolutions were rewritten to run faster and names were shortened: the layers can be told in it. */
-  readonly readableKey: string;
+  readonly readable: StoredModel;
   readonly bytes: number;
   readonly sha256: string;
   /** Layers whose results would have made them larger and were left out. */
@@ -37,18 +37,17 @@ interface Context {
 export async function assembleArtifact(context: Context): Promise<ArtifactFacts> {
   const { job, upload, calibration, decisions, table, bench, blobs } = context;
   const { model, dropped } = table.assemble(await readResults(job, blobs, decisions));
-  const readableKey = `${job.prefix}readable.onnx`;
   const compressed = await finishedModel(model, table, calibration, bench);
   const unchanged = modelSize(compressed) > upload.bytes;
   const finished = unchanged ? await bench.upload() : compressed;
-  await storeModel(blobs, readableKey, unchanged ? finished : model);
+  const readable = await storeModel(blobs, `${job.prefix}readable.onnx`, unchanged ? finished : model);
   const whole = fitsOneFile(finished);
   const encoded = whole ? encodeModel(finished) : encodeArchive(finished);
   const key = `${job.prefix}artifact.${whole ? "onnx" : "tar"}`;
   await blobs.put(key, encoded.chunks(), encoded.size);
   return {
     key,
-    readableKey,
+    readable,
     bytes: encoded.size,
     sha256: await digestOf(await blobs.open(key)),
     dropped,

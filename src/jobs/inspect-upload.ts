@@ -2,7 +2,7 @@ import { inspectModel } from "../onnx/inspect.ts";
 import { validateSparseTensors } from "../onnx/validate.ts";
 import { digestOf } from "./digest.ts";
 import type { Blobs, CompressionJob } from "./job.ts";
-import { readUpload } from "./stored-model.ts";
+import { readStored } from "./stored-model.ts";
 
 /** What a job has to know of its upload. */
 export type UploadFacts = {
@@ -17,10 +17,11 @@ export type UploadFacts = {
 
 /** @throws ModelError */
 export async function inspectUpload({ model }: CompressionJob, blobs: Blobs): Promise<UploadFacts> {
-  const read = await readUpload(blobs, model);
+  const read = await readStored(blobs, model);
   await validateSparseTensors(read);
   const { opset, nodes, parameters, macs } = await inspectModel(read);
   let bytes = 0;
-  for (const key of [model.key, ...Object.values(model.external)]) bytes += (await blobs.open(key)).size;
+  for (const key of [model.key, ...Object.values(model.external ?? {})])
+    bytes += (await blobs.open(key)).size;
   return { sha256: await digestOf(await blobs.open(model.key)), bytes, opset, nodes, parameters, macs };
 }

@@ -22,18 +22,45 @@ export interface JobHost {
   /** Runs a named durable step once; a retry or a restart answers with the stored result. */
   step<T extends Json>(name: string, run: () => Promise<T>): Promise<T>;
   /** Tells the user how far the job is; may be called often. `progress` is in [0, 1]. */
-  report(step: string, progress: number): Promise<void>;
+  report(step: string, progress: number, weights?: WeightsDone): Promise<void>;
+  /** Has every layer treated (LayerTasks), wherever the host has room; returns when all of them are. */
+  treatLayers(work: LayerWork): Promise<void>;
   runtime(): Promise<Runtime>;
   kernels(): Promise<Kernels>;
   /** Milliseconds, for durations only. Async, because workerd's clock stands still between I/O. */
   now(): Promise<number>;
 }
 
+/** Bytes of the weights that a stage works through. */
+export interface WeightsDone {
+  readonly done: number;
+  readonly total: number;
+}
+
+/** The layers of a job, which can be treated in any order and in any number of places at once. */
+export type LayerWork = {
+  /** The prefix under which the job's layer file lies (layer-tasks.ts). */
+  readonly prefix: string;
+  /** The model whose layers they are. */
+  readonly model: StoredModel;
+  /** Bytes of each layer's weight. */
+  readonly bytes: readonly number[];
+  /** Share of the job's progress at which they begin and end. */
+  readonly progress: readonly [number, number];
+};
+
+/** A model file and its external data, by blob keys. */
+export type StoredModel = {
+  readonly key: string;
+  /** By their locations; null for a model on its way, which names blobs itself. */
+  readonly external: Readonly<Record<string, string>> | null;
+};
+
 /** What to do, with every input as a blob key. */
 export interface CompressionJob {
   /** Prefix under which the job writes: `jobs/<id>/`. */
   readonly prefix: string;
-  readonly model: { readonly key: string; readonly external: Readonly<Record<string, string>> };
+  readonly model: StoredModel;
   readonly recipe: Recipe;
   readonly calibration: { readonly key: string; readonly format: "npz" | "npy" | "safetensors" } | null;
   readonly mix: Mix | null;

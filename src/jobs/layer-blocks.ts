@@ -6,12 +6,12 @@ import { factsOfBlock, type RowBlocks, rowBlocksOf } from "../compress/blocks/ro
 import { RowReader } from "../compress/blocks/row-reader.ts";
 import type { LayerResult } from "../compress/layer-result.ts";
 import { LayerTreater } from "../compress/layer-treater.ts";
-import { decodeResult, encodeResult } from "../compress/result-file.ts";
+import { decodeResult } from "../compress/result-file.ts";
 import { type TreatedLayer, untouchedLayer } from "../compress/treated-layer.ts";
 import { type Candidate, type Treatment, UNTOUCHED } from "../compress/treatment.ts";
 import { elementCount } from "../onnx/tensor-value.ts";
 import { readMoments } from "./gather-moments.ts";
-import { resultKey } from "./layer-results.ts";
+import { resultKey, storeResult } from "./layer-results.ts";
 import { nonzeroOf } from "./layer-table.ts";
 import type { TreatContext } from "./treat-layer.ts";
 
@@ -114,8 +114,7 @@ export class LayerBlocks {
       const candidates: Candidate[] = [];
       for (const [t, treatment] of chosen.treatments.entries()) {
         const { result, candidate } = treater.treat(treatment);
-        const encoded = encodeResult(result);
-        await blobs.put(this.#blockKey(b, t), encoded.chunks(), encoded.size);
+        await storeResult(blobs, this.#blockKey(b, t), result);
         candidates.push(candidate);
       }
       treated.push({ candidates, energies: treater.energies });
@@ -129,10 +128,9 @@ export class LayerBlocks {
     return untouchedLayer(table.facts[this.#index]!, null, nonzero, UNTOUCHED);
   }
 
-  async #store(candidate: number, result: LayerResult): Promise<void> {
+  #store(candidate: number, result: LayerResult): Promise<void> {
     const { job, blobs } = this.#context;
-    const encoded = encodeResult(result);
-    await blobs.put(resultKey(job, this.#index, candidate), encoded.chunks(), encoded.size);
+    return storeResult(blobs, resultKey(job, this.#index, candidate), result);
   }
 
   #blockKey(block: number, treatment: number): string {

@@ -1,16 +1,22 @@
 import type { LayerResult } from "../compress/layer-result.ts";
-import { decodeResult } from "../compress/result-file.ts";
+import { decodeResult, encodeResult } from "../compress/result-file.ts";
 import type { Decision } from "../compress/treatment.ts";
 import type { Blobs, CompressionJob } from "./job.ts";
 
 /** Where the result of a layer's candidate lies. */
-export function resultKey(job: CompressionJob, layer: number, candidate: number): string {
+export function resultKey(job: Pick<CompressionJob, "prefix">, layer: number, candidate: number): string {
   return `${job.prefix}layers/${layer}/${candidate}`;
+}
+
+/** Writes a result as it is read, so that one which is joined from parts is never whole in memory. */
+export async function storeResult(blobs: Blobs, key: string, result: LayerResult): Promise<void> {
+  const encoded = encodeResult(result);
+  await blobs.put(key, encoded.chunks(), encoded.size);
 }
 
 /** The stored results of the decisions; tensors stay where they are until they are written. */
 export async function readResults(
-  job: CompressionJob,
+  job: Pick<CompressionJob, "prefix">,
   blobs: Blobs,
   decisions: readonly Decision[],
 ): Promise<LayerResult[]> {

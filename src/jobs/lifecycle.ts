@@ -55,9 +55,13 @@ export async function resumeJobs(
 export async function endJob(store: Store, id: string, end: JobEnd, now: number): Promise<void> {
   await store.compressions.end(id, end, now, JOB_LIFETIME_MS);
   const row = await store.compressions.ofJob(id);
-  if (!row) return;
+  if (row) await freeJob(store, row);
+}
+
+/** Deletes what an ended job has written but its results. */
+export async function freeJob(store: Store, row: CompressionRow): Promise<void> {
   const keep = [row.artifactKey, row.reportKey, row.planKey].filter((key) => key !== null);
-  await store.objects.deletePrefix(jobPrefix(row.accountId, id), new Set(keep));
+  await store.objects.deletePrefix(jobPrefix(row.accountId, row.id), new Set(keep));
 }
 
 /** Stops a job wherever it is. @returns false when it had ended already. */

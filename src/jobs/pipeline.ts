@@ -46,10 +46,10 @@ export async function runCompression(job: CompressionJob, host: JobHost): Promis
     steps,
     progress: [0.15, 0.2],
   });
-  const { key } = pruning;
-  const table = key === null ? whole : await LayerTable.of(await readStored(blobs, key), job.recipe);
+  const { model } = pruning;
+  const table = model === null ? whole : await LayerTable.of(await readStored(blobs, model), job.recipe);
   const moments =
-    key === null
+    model === null
       ? seen
       : await steps.run("moments after pruning", 0.2, () =>
           gatherMoments({ job, calibration, table, bench, blobs, host, stage: "pruned" }),
@@ -59,6 +59,7 @@ export async function runCompression(job: CompressionJob, host: JobHost): Promis
     calibration,
     moments,
     table,
+    model: model ?? bench.stored(calibration.base),
     bench,
     host,
     blobs,

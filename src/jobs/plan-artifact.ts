@@ -36,7 +36,7 @@ const MOST_DEVICES = 16;
 export async function planArtifact(context: Context): Promise<{ key: string } | null> {
   const { job, artifact, blobs } = context;
   if (job.mix === null) return null;
-  const model = await readStored(blobs, artifact.readableKey);
+  const model = await readStored(blobs, artifact.readable);
   const plan = await planModel(model, job.mix, job.plan, await takenBranches(context, model));
   const verified: Plan = { ...plan, verification: await verify(context, model, plan) };
   const bytes = new TextEncoder().encode(JSON.stringify(verified));

@@ -11,7 +11,7 @@ import { inferDefaultShapes } from "../onnx/shapes/defaults.ts";
 import type { CalibrationFacts } from "./calibrate.ts";
 import { type MomentsFacts, readMoments } from "./gather-moments.ts";
 import type { UploadFacts } from "./inspect-upload.ts";
-import type { Blobs, CompressionJob, JobHost } from "./job.ts";
+import type { Blobs, CompressionJob, JobHost, StoredModel } from "./job.ts";
 import type { LayerTable } from "./layer-table.ts";
 import { measureModel } from "./measure.ts";
 import type { StepLog } from "./step-log.ts";
@@ -20,7 +20,7 @@ import { lazy, type Workbench } from "./workbench.ts";
 
 export type ChannelPruning = {
   /** Where the pruned model lies; null where no channel was removed. */
-  readonly key: string | null;
+  readonly model: StoredModel | null;
   /** Layers of which no channel can be removed, and why. */
   readonly left: readonly { readonly layer: string; readonly reason: string }[];
 };
@@ -38,7 +38,7 @@ interface Context {
   readonly progress: readonly [number, number];
 }
 
-const NOTHING: ChannelPruning = { key: null, left: [] };
+const NOTHING: ChannelPruning = { model: null, left: [] };
 /** Share of the fidelity that may be lost which channels may take; the rest is for what is done to single layers. */
 const SHARE_OF_LOSS = 0.35;
 /** What pruning has to save of bytes or of multiply-accumulates to be worth that. */
@@ -59,10 +59,8 @@ export async function pruneChannels(context: Context): Promise<ChannelPruning> {
   const store = async (share: number): Promise<ChannelPruning> => {
     const { left, prune, shrink } = await candidates();
     const model = await (share === 0 ? shrink() : prune(share));
-    if (model === table.model) return { key: null, left };
-    const key = `${job.prefix}pruned.onnx`;
-    await storeModel(blobs, key, model);
-    return { key, left };
+    if (model === table.model) return { model: null, left };
+    return { model: await storeModel(blobs, `${job.prefix}pruned.onnx`, model), left };
   };
   if (channels.use === "exactly") {
     return steps.run("prune channels", progress[0], () => store(channels.ratio));

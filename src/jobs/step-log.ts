@@ -1,15 +1,15 @@
 import type { JobHost, Json } from "./job.ts";
 
 /** What a step cost, for the report. */
-export interface StepCost {
+export type StepCost = {
   readonly name: string;
   readonly seconds: number;
   readonly bytes_read: number;
   readonly bytes_written: number;
-}
+};
 
 /** Bytes that a job has read and written so far. */
-interface Traffic {
+export interface Traffic {
   readonly read: number;
   readonly written: number;
 }
@@ -29,18 +29,33 @@ export class StepLog {
   async run<T extends Json>(name: string, progress: number, work: () => Promise<T>): Promise<T> {
     const done = await this.#host.step(name, async () => {
       await this.#host.report(name, progress);
-      const { read, written } = this.#traffic;
-      const start = await this.#host.now();
-      const value = await work();
-      const cost = {
-        name,
-        seconds: Math.round((await this.#host.now()) - start) / 1000,
-        bytes_read: this.#traffic.read - read,
-        bytes_written: this.#traffic.written - written,
-      };
-      return { value, cost };
+      return costing(name, this.#host, this.#traffic, work);
     });
-    this.costs.push(done.cost);
+    this.add(done.cost);
     return done.value;
   }
+
+  /** Takes in what was done elsewhere. */
+  add(cost: StepCost): void {
+    this.costs.push(cost);
+  }
+}
+
+/** The value of some work, and what it cost. */
+export async function costing<T>(
+  name: string,
+  host: Pick<JobHost, "now">,
+  traffic: Traffic,
+  work: () => Promise<T>,
+): Promise<{ value: T; cost: StepCost }> {
+  const { read, written } = traffic;
+  const start = await host.now();
+  const value = await work();
+  const cost = {
+    name,
+    seconds: Math.round((await host.now()) - start) / 1000,
+    bytes_read: traffic.read - read,
+    bytes_written: traffic.written - written,
+  };
+  return { value, cost };
 }

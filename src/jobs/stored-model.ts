@@ -5,7 +5,7 @@ import { readModel } from "../onnx/read.ts";
 import type { ByteSource, Span } from "../onnx/source.ts";
 import { inOrder, validateModel } from "../onnx/validate.ts";
 import { encodeModel } from "../onnx/write.ts";
-import type { Blobs, CompressionJob } from "./job.ts";
+import type { Blobs, StoredModel } from "./job.ts";
 import { putBytes } from "./put-bytes.ts";
 
 /** A blob that a stored model takes payloads from, under the location of its place in the list. */
@@ -18,7 +18,7 @@ interface Link {
  * Keeps a model that is on its way: its graph as a file of its own, its weights where they lie already. A step that
  * changes the graph of many gigabytes writes some kilobytes. Lives no longer than the blobs that it names.
  */
-export async function storeModel(blobs: Blobs, key: string, model: Model): Promise<void> {
+export async function storeModel(blobs: Blobs, key: string, model: Model): Promise<StoredModel> {
   const links: Link[] = [];
   const places = new Map<string, string>();
   const linked = linkTensors(model, (span: Span) => {
@@ -32,21 +32,20 @@ export async function storeModel(blobs: Blobs, key: string, model: Model): Promi
   const encoded = encodeModel(linked, "named");
   await putBytes(blobs, linksKey(key), new TextEncoder().encode(JSON.stringify(links)));
   await blobs.put(key, encoded.chunks(), encoded.size);
+  return { key, external: null };
 }
 
-/** Reads and validates what {@link storeModel} has written; its nodes are in an order in which they can run. */
-export async function readStored(blobs: Blobs, key: string): Promise<Model> {
+/** Reads and validates an upload, or what {@link storeModel} has written; its nodes are in an order in which they can run. */
+export async function readStored(blobs: Blobs, { key, external }: StoredModel): Promise<Model> {
+  const opened = new Map<string, ByteSource>();
+  for (const [location, at] of Object.entries(external ?? {})) opened.set(location, await blobs.open(at));
+  return read(await blobs.open(key), external ? opened : await linksOf(blobs, key));
+}
+
+async function linksOf(blobs: Blobs, key: string): Promise<ReadonlyMap<string, ByteSource>> {
   const list = await blobs.open(linksKey(key));
   const links = JSON.parse(new TextDecoder().decode(await list.read(0, list.size))) as Link[];
-  const external = new Map(links.map((link, i) => [String(i), linkedSource(blobs, link)]));
-  return read(await blobs.open(key), external);
-}
-
-/** Reads and validates the upload with its external data; its nodes are in an order in which they can run. */
-export async function readUpload(blobs: Blobs, { key, external }: CompressionJob["model"]): Promise<Model> {
-  const opened = new Map<string, ByteSource>();
-  for (const [location, at] of Object.entries(external)) opened.set(location, await blobs.open(at));
-  return read(await blobs.open(key), opened);
+  return new Map(links.map((link, i) => [String(i), linkedSource(blobs, link)]));
 }
 
 /** Reads and validates a finished artifact, which is an archive where it is too large for one file. */

@@ -2,15 +2,14 @@ import type { LayerChoices } from "../compress/allocate/decide.ts";
 import { candidatesToTry } from "../compress/allocate/probe.ts";
 import { treatmentsFor } from "../compress/allocate/treatments.ts";
 import { undominated } from "../compress/allocate/undominated.ts";
-import { encodeResult } from "../compress/result-file.ts";
-import type { TreatedLayer } from "../compress/treated-layer.ts";
+import { type TreatedLayer, untouchedLayer } from "../compress/treated-layer.ts";
 import { UNTOUCHED } from "../compress/treatment.ts";
 import { storedAs } from "../compress/weight.ts";
 import type { MomentsFacts } from "./gather-moments.ts";
 import type { Blobs, CompressionJob, JobHost } from "./job.ts";
 import { LayerBlocks } from "./layer-blocks.ts";
-import { resultKey } from "./layer-results.ts";
-import type { LayerTable } from "./layer-table.ts";
+import { resultKey, storeResult } from "./layer-results.ts";
+import { type LayerTable, nonzeroOf } from "./layer-table.ts";
 import { openTreater } from "./open-treater.ts";
 import { readOffers, type StoredOffer } from "./share-bases.ts";
 import { putTrial } from "./trial-file.ts";
@@ -32,7 +31,7 @@ export type TreatedChoices = {
 };
 
 export interface TreatContext {
-  readonly job: CompressionJob;
+  readonly job: Pick<CompressionJob, "prefix">;
   readonly facts: TreatFacts;
   readonly table: LayerTable;
   readonly host: Pick<JobHost, "kernels">;
@@ -50,22 +49,14 @@ export async function treatLayer(context: TreatContext, index: number): Promise<
   const layer = table.facts[index]!.name;
   const blocks = LayerBlocks.of(context, index);
   if (blocks) return { choices: await blocks.treat(), tried: [] };
-  const store = async (candidate: number, { result }: TreatedLayer) => {
-    const encoded = encodeResult(result);
-    await blobs.put(resultKey(job, index, candidate), encoded.chunks(), encoded.size);
-  };
+  const store = (candidate: number, { result }: TreatedLayer) =>
+    storeResult(blobs, resultKey(job, index, candidate), result);
   const treater = await openTreater(
     { ...context, ...facts },
     index,
     await readOffers(blobs, facts.offers, layer),
   );
-  const made = (treated: readonly TreatedLayer[], reason: string | null): LayerChoices => ({
-    layer,
-    candidates: treated.map(({ candidate }) => candidate),
-    influence: null,
-    losses: null,
-    reason,
-  });
+  const made = (treated: readonly TreatedLayer[], why: string | null) => choicesOf(layer, treated, why);
   const untouched = treater.treat(UNTOUCHED);
   await store(0, untouched);
   const { treatments, reason } = treatmentsFor(treater, table.policy, layer);
@@ -92,4 +83,22 @@ export async function treatLayer(context: TreatContext, index: number): Promise<
     await putTrial(blobs, job, { layer: index, candidate }, { weight, bias });
   }
   return { choices, tried };
+}
+
+/** Keeps one layer as it is, whatever the recipe says. It reads the weight and nothing else. */
+export async function leaveLayer(
+  { job, table, blobs }: TreatContext,
+  index: number,
+  reason: string,
+): Promise<TreatedChoices> {
+  const facts = table.facts[index]!;
+  const nonzero = await nonzeroOf(table.layers[index]!);
+  const untouched = untouchedLayer(facts, null, nonzero, UNTOUCHED);
+  await storeResult(blobs, resultKey(job, index, 0), untouched.result);
+  return { choices: choicesOf(facts.name, [untouched], reason), tried: [] };
+}
+
+function choicesOf(layer: string, treated: readonly TreatedLayer[], reason: string | null): LayerChoices {
+  const candidates = treated.map(({ candidate }) => candidate);
+  return { layer, candidates, influence: null, losses: null, reason };
 }

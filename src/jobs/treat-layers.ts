@@ -2,12 +2,13 @@ import type { LayerChoices } from "../compress/allocate/decide.ts";
 import { expectedLosses, type Trial } from "../compress/allocate/probe.ts";
 import type { CalibrationFacts } from "./calibrate.ts";
 import type { MomentsFacts } from "./gather-moments.ts";
-import type { Blobs, CompressionJob, JobHost } from "./job.ts";
+import type { Blobs, CompressionJob, JobHost, StoredModel } from "./job.ts";
 import type { LayerTable } from "./layer-table.ts";
+import { readTreated, writeLayerFile } from "./layer-tasks.ts";
 import { OutputProbe } from "./output-probe.ts";
 import { shareBases } from "./share-bases.ts";
 import type { StepLog } from "./step-log.ts";
-import { type TreatedChoices, treatLayer } from "./treat-layer.ts";
+import type { TreatedChoices } from "./treat-layer.ts";
 import { readTrial } from "./trial-file.ts";
 import { lazy, type Workbench } from "./workbench.ts";
 
@@ -16,6 +17,8 @@ interface Context {
   readonly calibration: CalibrationFacts;
   readonly moments: MomentsFacts;
   readonly table: LayerTable;
+  /** Where the table's model lies. */
+  readonly model: StoredModel;
   readonly bench: Workbench;
   readonly host: JobHost;
   readonly blobs: Blobs;
@@ -35,7 +38,7 @@ const TREATING = 0.75;
  * each other; the trials share one session of the model.
  */
 export async function treatLayers(context: Context): Promise<LayerChoices[]> {
-  const { job, table, moments, host, blobs, bench, calibration, steps } = context;
+  const { job, table, model, moments, host, blobs, bench, calibration, steps } = context;
   const [begin, end] = context.progress;
   const middle = begin + TREATING * (end - begin);
   const count = table.layers.length;
@@ -50,14 +53,16 @@ export async function treatLayers(context: Context): Promise<LayerChoices[]> {
       : {};
     const offers = await shareBases({ ...context, globalRatios }, begin);
     const facts = { moments, offers, globalRatios, trials };
+    await steps.run("give out layers", begin, () =>
+      writeLayerFile(blobs, job, { recipe: job.recipe, model, facts }),
+    );
+    const bytes = table.facts.map((layer) => layer.bytes);
+    await host.treatLayers({ prefix: job.prefix, model, bytes, progress: [begin, middle] });
     const treated: TreatedChoices[] = [];
     for (const index of table.layers.keys()) {
-      const progress = begin + ((middle - begin) * index) / count;
-      treated.push(
-        await steps.run(`treat ${index + 1} of ${count}`, progress, () =>
-          treatLayer({ job, facts, table, host, blobs }, index),
-        ),
-      );
+      const { value, cost } = await readTreated(blobs, job, index);
+      steps.add(cost);
+      treated.push(value);
     }
     const choices: LayerChoices[] = [];
     for (const [index, one] of treated.entries()) {

@@ -15,14 +15,14 @@ interface Place {
 /** Numbers, not text. */
 type NumberArray = Exclude<TensorArray, readonly string[]>;
 
-function trialKey(job: CompressionJob, { layer, candidate }: Place): string {
+function trialKey(job: Pick<CompressionJob, "prefix">, { layer, candidate }: Place): string {
   return `${job.prefix}trials/${layer}/${candidate}`;
 }
 
 /** Weight, then bias, both as they lie in memory (little-endian on every host). */
 export async function putTrial(
   blobs: Blobs,
-  job: CompressionJob,
+  job: Pick<CompressionJob, "prefix">,
   place: Place,
   { weight, bias }: TrialWeights,
 ): Promise<void> {
@@ -36,7 +36,7 @@ export async function putTrial(
 /** @param like the weight as it was, which tells the type and the number of its elements */
 export async function readTrial(
   blobs: Blobs,
-  job: CompressionJob,
+  job: Pick<CompressionJob, "prefix">,
   place: Place,
   like: TensorArray,
 ): Promise<TrialWeights> {

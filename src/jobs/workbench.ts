@@ -1,8 +1,8 @@
 import { makeReference, type Reference, type ReferenceLimits } from "../evaluate/reference.ts";
 import type { Model } from "../onnx/model.ts";
 import { modelBytes } from "../onnx/write.ts";
-import type { Blobs, CompressionJob, JobHost } from "./job.ts";
-import { readStored, readUpload } from "./stored-model.ts";
+import type { Blobs, CompressionJob, JobHost, StoredModel } from "./job.ts";
+import { readStored } from "./stored-model.ts";
 
 /** Multiply-accumulates that one pass over the samples may take: some seconds in onnxruntime-web on one thread. */
 const PASS_MACS = 32e9;
@@ -14,8 +14,8 @@ const SYNTHETIC = { least: 2, most: 8 };
  * restart the same inputs are opened again, to the same values.
  */
 export class Workbench {
-  readonly upload = lazy(() => readUpload(this.#blobs, this.#job.model));
-  private readonly simplified = lazy(() => readStored(this.#blobs, this.simplifiedKey));
+  readonly upload = lazy(() => readStored(this.#blobs, this.#job.model));
+  private readonly simplified = lazy(() => readStored(this.#blobs, this.stored("simplified")));
   /** The upload's answers to the samples. */
   readonly reference = lazy(() => this.#makeReference());
   readonly simplifiedKey: string;
@@ -36,6 +36,11 @@ export class Workbench {
   /** The model that the methods start from. */
   base(which: "simplified" | "upload"): Promise<Model> {
     return which === "upload" ? this.upload() : this.simplified();
+  }
+
+  /** Where the model lies that the methods start from. */
+  stored(which: "simplified" | "upload"): StoredModel {
+    return which === "upload" ? this.#job.model : { key: this.simplifiedKey, external: null };
   }
 
   async #makeReference(): Promise<Reference> {

@@ -4,10 +4,13 @@ import { workerdKernels } from "../kernels/wasm/workerd.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { workerdRuntime } from "../runtime/workerd.ts";
 import { workerdNow } from "../runtime/workerd-clock.ts";
+import type { Bindings } from "../store/bindings.ts";
 import type { Objects } from "../store/objects.ts";
 import type { Store } from "../store/store.ts";
 import { type Failure, failureOf, JobEndedError, JobFailure } from "./failures.ts";
-import type { JobHost, Json } from "./job.ts";
+import type { JobHost, Json, LayerWork } from "./job.ts";
+import { giveOutLayers, LAYERS_DONE, type LayersLeft } from "./layer-queue.ts";
+import { StepJournal } from "./step-journal.ts";
 
 /** For what may pass: a lost isolate, D1 or R2 out of reach. */
 export const DURABLE: WorkflowStepConfig = {
@@ -18,19 +21,33 @@ export const DURABLE: WorkflowStepConfig = {
 /** Smallest change of progress that is written. */
 const PROGRESS_STEP = 0.01;
 
-/** A job's host in the Worker: steps of a Workflow, R2 objects, progress in D1. */
+/** Looks without a single new layer, each after sending for those that are missing, before the job is given up. */
+const MOST_IDLE = 12;
+const PATIENCE_S = 300;
+
+/** A job's host in the Worker: steps of a Workflow, R2 objects, progress in D1, layers by way of a queue. */
 export class WorkerHost implements JobHost {
   readonly blobs: Objects;
   private readonly workflow: WorkflowStep;
   private readonly store: Store;
+  private readonly bindings: Bindings;
   private readonly compression: string;
+  private readonly journal: StepJournal;
   private reported = { step: "", progress: -1 };
 
-  constructor(workflow: WorkflowStep, store: Store, compression: string) {
+  /** @param job its id, and the prefix under which it writes */
+  constructor(
+    workflow: WorkflowStep,
+    store: Store,
+    bindings: Bindings,
+    job: { readonly compression: string; readonly prefix: string },
+  ) {
     this.workflow = workflow;
     this.store = store;
-    this.compression = compression;
+    this.bindings = bindings;
+    this.compression = job.compression;
     this.blobs = store.objects;
+    this.journal = new StepJournal(store.objects, job.prefix);
   }
 
   /**
@@ -41,19 +58,42 @@ export class WorkerHost implements JobHost {
   async step<T extends Json>(name: string, run: () => Promise<T>): Promise<T> {
     // Stored as text, because the Workflow's own type of what can be stored knows no generic T.
     const stored = await this.workflow.do(name, DURABLE, async () => {
-      try {
-        return JSON.stringify({ value: await run() });
-      } catch (error) {
-        if (error instanceof JobEndedError) return JSON.stringify({ ended: true });
-        const failure = failureOf(error);
-        if (failure) return JSON.stringify({ failure });
-        throw error;
-      }
+      const found = await this.journal.find(name);
+      if (found !== null) return found;
+      const outcome = await outcomeOf(run);
+      if (outcome !== ENDED) await this.journal.record(name, outcome);
+      return outcome;
     });
     const outcome = JSON.parse(stored) as { value: T } | { failure: Failure } | { ended: true };
     if ("ended" in outcome) throw new JobEndedError(`${this.compression} has been canceled`);
     if ("failure" in outcome) throw new JobFailure(outcome.failure);
     return outcome.value;
+  }
+
+  /**
+   * Sends for the layers and sleeps until the consumer that has treated the last one wakes it. A message may be lost: where nothing
+   * has come for a while, what is missing is sent for again.
+   * @throws JobFailure where a layer's failure lies in the caller's input, or the recipe is strict
+   */
+  async treatLayers(work: LayerWork): Promise<void> {
+    const timeout = 1000 * Number(this.bindings.LAYER_PATIENCE_S ?? PATIENCE_S);
+    let before: number | null = null;
+    let idle = 0;
+    for (let look = 1; ; look++) {
+      const seen: number | null = before;
+      const stored: string = await this.workflow.do(`layers ${look}`, DURABLE, async () =>
+        JSON.stringify(await giveOutLayers(this.compression, work, seen, this.store, this.bindings)),
+      );
+      const left: LayersLeft = JSON.parse(stored);
+      if (left.failure) throw new JobFailure(left.failure);
+      if (left.missing === 0) return;
+      idle = left.missing === before ? idle + 1 : 0;
+      if (idle > MOST_IDLE) throw new Error(`${left.missing} layers were never treated`);
+      before = left.missing;
+      await this.workflow
+        .waitForEvent(`layers treated ${look}`, { type: LAYERS_DONE, timeout })
+        .catch(() => undefined);
+    }
   }
 
   /** @throws JobEndedError when the job was canceled meanwhile. */
@@ -76,5 +116,19 @@ export class WorkerHost implements JobHost {
 
   now(): Promise<number> {
     return workerdNow();
+  }
+}
+
+const ENDED = JSON.stringify({ ended: true });
+
+/** What a step has come to, as text; an error that another attempt may not meet is thrown. */
+async function outcomeOf(run: () => Promise<Json>): Promise<string> {
+  try {
+    return JSON.stringify({ value: await run() });
+  } catch (error) {
+    if (error instanceof JobEndedError) return ENDED;
+    const failure = failureOf(error);
+    if (failure) return JSON.stringify({ failure });
+    throw error;
   }
 }

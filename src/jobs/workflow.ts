@@ -21,7 +21,10 @@ export class CompressionWorkflow extends WorkflowEntrypoint<Bindings, Compressio
     const job = await step.do("start", DURABLE, async () => JSON.stringify(await startOf(store, id)));
     const started = JSON.parse(job) as CompressionJob | null;
     if (!started) return;
-    const end = await ending(started, new WorkerHost(step, store, id));
+    const end = await ending(
+      started,
+      new WorkerHost(step, store, this.env, { compression: id, prefix: started.prefix }),
+    );
     await step.do("end", DURABLE, () => endJob(store, id, end, Date.now()));
     await step.do("notify", DURABLE, async () => {
       const row = await store.compressions.ofJob(id);

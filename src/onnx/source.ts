@@ -7,6 +7,8 @@ export interface ByteSource {
   readonly size: number;
   /** Key of the blob that this is, where it is one: files may name it instead of holding its bytes. */
   readonly blob?: string;
+  /** Where on disk it lies, where it does: a thread may open it there by itself. */
+  readonly file?: { readonly path: string; readonly offset: number };
   /**
    * The bytes [offset, offset + length). Never shorter.
    * @throws RangeError when the range is not inside [0, size].
@@ -37,8 +39,10 @@ export function bytesSource(bytes: Uint8Array): ByteSource {
 
 /** The part [offset, offset + length) of a source, as a source. */
 export function rangeSource(source: ByteSource, offset: number, length: number): ByteSource {
+  const { file } = source;
   return {
     size: length,
+    ...(file && { file: { path: file.path, offset: file.offset + offset } }),
     async read(at, count) {
       checkRange(at, count, length);
       return source.read(offset + at, count);

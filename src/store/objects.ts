@@ -111,9 +111,15 @@ export class Objects {
   }
 
   async text(key: string): Promise<string> {
+    const text = await this.find(key);
+    if (text === null) throw new BlobMissingError(key);
+    return text;
+  }
+
+  /** The text of an object that may not be there. */
+  async find(key: string): Promise<string | null> {
     const object = await this.bucket.get(key);
-    if (!object) throw new BlobMissingError(key);
-    return object.text();
+    return object === null ? null : object.text();
   }
 
   /** The bytes of a range as a stream. */
@@ -140,6 +146,18 @@ export class Objects {
       await this.delete(page.objects.map(({ key }) => key).filter((key) => !keep.has(key)));
       cursor = page.cursor;
     } while (cursor);
+  }
+
+  /** The keys of all objects under a prefix, without it. */
+  async names(prefix: string): Promise<string[]> {
+    const names: string[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await this.list(prefix, cursor);
+      names.push(...page.objects.map(({ key }) => key.slice(prefix.length)));
+      cursor = page.cursor;
+    } while (cursor);
+    return names;
   }
 
   /** One page of at most 1,000 objects, by key. */

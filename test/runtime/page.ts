@@ -1,4 +1,5 @@
 import type { Blobs, JobHost } from "../../src/jobs/job.ts";
+import { treatInTurn } from "../../src/jobs/layers-in-turn.ts";
 import { runCompression } from "../../src/jobs/pipeline.ts";
 import { browserKernels } from "../../src/kernels/wasm/browser.ts";
 import { bytesSource } from "../../src/onnx/source.ts";
@@ -33,6 +34,7 @@ class PageHost implements JobHost {
 
   step: JobHost["step"] = (_name, run) => run();
   report = async () => {};
+  treatLayers: JobHost["treatLayers"] = (work) => treatInTurn(work, this, () => {});
   runtime = () => browserRuntime("/ort.wasm");
   kernels = () => browserKernels("/kernels.wasm");
   now = async () => performance.now();

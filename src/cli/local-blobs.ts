@@ -1,0 +1,100 @@
+import { createHash } from "node:crypto";
+import { open, rename } from "node:fs/promises";
+import { join } from "node:path";
+import type { Blobs } from "../jobs/job.ts";
+import { type ByteSource, rangeSource } from "../onnx/source.ts";
+import { FailedError } from "./errors.ts";
+import { type FileSource, openFile } from "./file-source.ts";
+
+/** Nothing was written under the key. */
+export class BlobMissingError extends FailedError {
+  constructor(key: string) {
+    super("blob_missing", `nothing is stored under ${key}`);
+  }
+}
+
+/** Part of a file that a key stands for. */
+export interface Place {
+  readonly key: string;
+  readonly path: string;
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** Blobs as files of one folder; keys may also stand for sources that lie elsewhere. */
+export class LocalBlobs implements Blobs {
+  private readonly folder: string;
+  private readonly mounted = new Map<string, ByteSource>();
+  private readonly opened = new Map<string, { readonly file: FileSource; readonly source: ByteSource }>();
+
+  constructor(folder: string) {
+    this.folder = folder;
+  }
+
+  /** Lets a key answer with a source that is read in place. */
+  mount(key: string, source: ByteSource): void {
+    this.mounted.set(key, named(source, key));
+  }
+
+  /** Where all mounted sources lie on disk; null where one does not. */
+  places(): Place[] | null {
+    const places: Place[] = [];
+    for (const [key, { file, size }] of this.mounted) {
+      if (!file) return null;
+      places.push({ key, size, ...file });
+    }
+    return places;
+  }
+
+  /** Lets keys answer with parts of files, as `places` of another thread has them. */
+  async mountFiles(places: readonly Place[]): Promise<void> {
+    for (const { key, path, offset, size } of places) {
+      this.mount(key, rangeSource(await openFile(path), offset, size));
+    }
+  }
+
+  /** Where the bytes of a written key lie. */
+  path(key: string): string {
+    // A hash, because keys hold slashes and names from the model.
+    return join(this.folder, createHash("sha256").update(key).digest("hex"));
+  }
+
+  async put(key: string, chunks: AsyncIterable<Uint8Array>, size: number): Promise<void> {
+    const path = this.path(key);
+    const file = await open(`${path}.part`, "w");
+    let written = 0;
+    try {
+      for await (const chunk of chunks) {
+        await file.writeFile(chunk);
+        written += chunk.byteLength;
+      }
+    } finally {
+      await file.close();
+    }
+    if (written !== size) throw new RangeError(`${key}: ${written} bytes came, ${size} were announced`);
+    await this.opened.get(key)?.file.close();
+    this.opened.delete(key);
+    await rename(`${path}.part`, path);
+  }
+
+  async open(key: string): Promise<ByteSource> {
+    const known = this.mounted.get(key) ?? this.opened.get(key)?.source;
+    if (known) return known;
+    const file = await openFile(this.path(key)).catch(() => {
+      throw new BlobMissingError(key);
+    });
+    const source = named(file, key);
+    this.opened.set(key, { file, source });
+    return source;
+  }
+
+  async close(): Promise<void> {
+    for (const { file } of this.opened.values()) await file.close();
+    this.opened.clear();
+  }
+}
+
+function named(source: ByteSource, blob: string): ByteSource {
+  const { size, file } = source;
+  return { blob, size, file, read: (offset, length) => source.read(offset, length) };
+}

@@ -1,0 +1,35 @@
+import type { ByteSource } from "../onnx/source.ts";
+import type { Blobs } from "./job.ts";
+
+/** The bucket did not do what it was asked. That says nothing about what was to be stored, and may be tried for as long as it takes. */
+export class StorageError extends Error {
+  override name = "StorageError";
+}
+
+/** Blobs whose own failures can be told from those of the work that uses them. */
+export class StoredBlobs implements Blobs {
+  readonly #blobs: Blobs;
+
+  constructor(blobs: Blobs) {
+    this.#blobs = blobs;
+  }
+
+  put(key: string, chunks: AsyncIterable<Uint8Array>, size: number): Promise<void> {
+    return stored(this.#blobs.put(key, chunks, size));
+  }
+
+  async open(key: string): Promise<ByteSource> {
+    const source = await stored(this.#blobs.open(key));
+    return {
+      blob: source.blob,
+      size: source.size,
+      read: (offset, length) => stored(source.read(offset, length)),
+    };
+  }
+}
+
+function stored<T>(work: Promise<T>): Promise<T> {
+  return work.catch((error: unknown) => {
+    throw new StorageError(error instanceof Error ? error.message : String(error), { cause: error });
+  });
+}
