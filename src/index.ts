@@ -37,7 +37,7 @@ export default {
 
   async scheduled(controller, bindings) {
     const store = new Store(bindings);
-    if (controller.cron === REBOOT) return resumeJobs(store, bindings.COMPRESSIONS, controller.scheduledTime);
+    if (controller.cron === REBOOT) return resumeJobs(store, bindings, controller.scheduledTime);
     await sweep(store, bindings, controller.scheduledTime);
   },
 } satisfies ExportedHandler<Bindings, DeliveryMessage | LayerMessage>;

@@ -42,6 +42,7 @@ export async function createCompression(
     webhookUrl: webhook?.url ?? null,
     webhookSecret: webhook?.secret ?? null,
     notifiedAt: null,
+    freedAt: null,
     createdAt: now,
     startedAt: null,
     finishedAt: null,

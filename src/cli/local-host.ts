@@ -13,6 +13,9 @@ import { LocalBlobs } from "./local-blobs.ts";
 
 export type OnProgress = (step: string, progress: number, weights?: WeightsDone) => void;
 
+/** Bytes of weights that are treated in less time than threads take to start. */
+const WORTH_THREADS = 2 ** 20;
+
 /**
  * Runs a job on this machine: blobs are files in a temporary folder, inputs are read where they lie, steps run
  * once. `dispose` removes the folder; so does Ctrl-C.
@@ -50,12 +53,15 @@ export class LocalHost implements JobHost {
     this.onProgress(step, progress, weights);
   }
 
-  /** In a thread a core; in this one where there is a single layer or core, or where an input lies in no file. */
+  /** In a thread a core; in this one where there is little to do, a single core, or an input that lies in no file. */
   async treatLayers(work: LayerWork): Promise<void> {
     const { prefix, bytes } = work;
     const inputs = this.blobs.places();
     const tell = layerProgress(work, this);
-    if (threadsFor(bytes.length) < 2 || inputs === null) return treatInTurn(work, this, tell);
+    const weights = bytes.reduce((sum, one) => sum + one, 0);
+    if (weights < WORTH_THREADS || threadsFor(bytes.length) < 2 || inputs === null) {
+      return treatInTurn(work, this, tell);
+    }
     await treatInThreads({ folder: this.folder, inputs, prefix }, bytes.length, tell);
   }
 

@@ -36,18 +36,18 @@ export async function ensureInstance(workflow: Bindings["COMPRESSIONS"], id: str
 }
 
 /**
- * Starts the jobs again that a restart of the whole server has interrupted. Cloudflare resumes Workflows by itself;
- * its local runtime does not. What a job has written is written again, the same.
+ * Goes on with what a restart of the whole server has interrupted: jobs, and the webhooks of those that had just ended. Cloudflare
+ * resumes Workflows by itself; its local runtime does not, and starts them over. They find what they have done in their journals.
  */
-export async function resumeJobs(
-  store: Store,
-  workflow: Bindings["COMPRESSIONS"],
-  now: number,
-): Promise<void> {
-  for (const { id } of await store.compressions.running(now, MAX_RESUMED)) {
-    const instance = await workflow.get(id).catch(() => null);
+export async function resumeJobs(store: Store, bindings: JobBindings, now: number): Promise<void> {
+  const { COMPRESSIONS, DELIVERIES } = bindings;
+  for (const { id } of await store.compressions.active(now, MAX_RESUMED)) {
+    const instance = await COMPRESSIONS.get(id).catch(() => null);
     if (instance) await instance.restart();
-    else await ensureInstance(workflow, id);
+    else await ensureInstance(COMPRESSIONS, id);
+  }
+  for (const row of await store.compressions.untold(now, MAX_RESUMED)) {
+    await notify(store, DELIVERIES, row, now);
   }
 }
 

@@ -1,4 +1,5 @@
 import type { ByteSource } from "../onnx/source.ts";
+import { BlobMissingError } from "../store/objects.ts";
 import type { Blobs } from "./job.ts";
 
 /** The bucket did not do what it was asked. That says nothing about what was to be stored, and may be tried for as long as it takes. */
@@ -30,6 +31,8 @@ export class StoredBlobs implements Blobs {
 
 function stored<T>(work: Promise<T>): Promise<T> {
   return work.catch((error: unknown) => {
+    // What is not there, or not that long, is an answer.
+    if (error instanceof BlobMissingError || error instanceof RangeError) throw error;
     throw new StorageError(error instanceof Error ? error.message : String(error), { cause: error });
   });
 }

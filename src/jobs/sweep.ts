@@ -1,7 +1,7 @@
 import type { Bindings } from "../store/bindings.ts";
 import { ACCOUNTS, type ObjectOwner, ownerOf } from "../store/object-keys.ts";
 import type { Store } from "../store/store.ts";
-import { deleteJob, endJob, ensureInstance } from "./lifecycle.ts";
+import { deleteJob, endJob, ensureInstance, freeJob } from "./lifecycle.ts";
 import { notify } from "./notify.ts";
 
 const MINUTE = 60_000;
@@ -9,6 +9,8 @@ const DAY = 86_400_000;
 
 /** Time that a request or a step may need to finish what it began before the sweep steps in. */
 const GRACE_MS = 2 * MINUTE;
+/** The longest that a call of a queue's consumer lasts, which may write for a job that has been canceled. */
+const LATE_MS = 15 * MINUTE;
 const DELIVERY_LIFETIME_MS = 30 * DAY;
 const ORPHAN_AGE_MS = DAY;
 /** Rows of each kind a run; the next run takes the next ones. */
@@ -22,6 +24,7 @@ type SweepBindings = Pick<Bindings, "COMPRESSIONS" | "DELIVERIES">;
 export async function sweep(store: Store, bindings: SweepBindings, now: number): Promise<void> {
   await enqueueDue(store, bindings, now);
   await mendJobs(store, bindings, now);
+  await freeEnded(store, now);
   await deleteExpired(store, now);
   await deleteOrphans(store, now);
 }
@@ -43,6 +46,14 @@ async function mendJobs(store: Store, bindings: SweepBindings, now: number): Pro
   }
   for (const row of await store.compressions.untold(now - GRACE_MS, BATCH)) {
     await notify(store, bindings.DELIVERIES, row, now);
+  }
+}
+
+/** Once more for each ended job: what was killed at its end freed nothing, and what was late has written since. */
+async function freeEnded(store: Store, now: number): Promise<void> {
+  for (const row of await store.compressions.unfreed(now - LATE_MS, BATCH)) {
+    await freeJob(store, row);
+    await store.compressions.freed(row.id, now);
   }
 }
 

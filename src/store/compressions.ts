@@ -157,6 +157,29 @@ export class CompressionRows {
       .limit(limit);
   }
 
+  /** Jobs that were to run when the server went down. */
+  active(before: number, limit: number): Promise<{ id: string }[]> {
+    return this.db
+      .select({ id: compressions.id })
+      .from(compressions)
+      .where(and(inArray(compressions.status, ACTIVE), lt(compressions.createdAt, before)))
+      .orderBy(asc(compressions.createdAt))
+      .limit(limit);
+  }
+
+  /** Ended jobs under whose prefix something may have been written since. */
+  unfreed(before: number, limit: number): Promise<CompressionRow[]> {
+    return this.db
+      .select()
+      .from(compressions)
+      .where(and(lt(compressions.finishedAt, before), isNull(compressions.freedAt)))
+      .limit(limit);
+  }
+
+  async freed(id: string, now: number): Promise<void> {
+    await this.db.update(compressions).set({ freedAt: now }).where(eq(compressions.id, id));
+  }
+
   /** Ended jobs whose end may not have been told. */
   untold(before: number, limit: number): Promise<CompressionRow[]> {
     return this.db

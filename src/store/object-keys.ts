@@ -2,11 +2,24 @@
  * Where things lie in the R2 bucket. Everything of an account is under its own prefix, uploads are addressed by
  * their content within it, so that equal files are stored once and nothing is shared between accounts.
  *
- *   accounts/{account}/sha256/{hex}              a file of a model, or samples; lives while a row names it
- *   accounts/{account}/models/{model}/layers.json  the layers of a model; lives as long as its row
- *   accounts/{account}/incoming/{id}             a body that is still arriving; deleted at its end, or after 24 hours
- *   accounts/{account}/jobs/{compression}/…      what a job writes: its intermediate objects until it ends, artifact,
- *                                                report and plan until the job expires or is deleted
+ *   accounts/{account}/…
+ *     sha256/{hex}                a file of a model, or samples                 while a row names it
+ *     models/{model}/layers.json  the layers of a model                         as long as its row
+ *     incoming/{id}               a body that is still arriving                 its request, or 24 hours
+ *     jobs/{compression}/…        what a job writes:
+ *       artifact.onnx, report.json, plan.json   its results                     30 days, or until it is deleted
+ *       steps/{name}              what a step has come to                       until the job ends
+ *       simplified.onnx, pruned.onnx, readable.onnx   models on the way         until the job ends
+ *       moments/…, bases/…        what was seen of inputs, what layers share    until the job ends
+ *       layers.json               what a treatment needs to know                until the job ends
+ *       layers/{i}/{candidate}    results of layer i                            until the job ends
+ *       trials/{i}/{candidate}    the numbers with which they are tried         until the job ends
+ *       treated/{i}               that layer i is done, and its choices         until the job ends
+ *       layers-failed.json        why a layer has failed the job                until the job ends
+ *
+ * A job's end, however it comes, deletes what lives until then; the sweep deletes it once more 15 minutes later, for what was written
+ * late. Whatever nothing names is deleted a day after it was written. The parts of an upload that was never completed are
+ * dropped by R2 itself after 7 days, and by the sweep after 24 hours where a caller had begun it.
  */
 export const ACCOUNTS = "accounts/";
 

@@ -1,3 +1,4 @@
+import { sql } from "drizzle-orm";
 import { index, integer, primaryKey, real, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 import type { Mix } from "../../schemas/mix.ts";
 import type { PlanOptions } from "../../schemas/plan.ts";
@@ -115,6 +116,8 @@ export const compressions = sqliteTable(
     webhookSecret: text("webhook_secret"),
     /** When the deliveries of its end were written; the sweep looks for ends that were never told. */
     notifiedAt: integer("notified_at"),
+    /** When the sweep freed what late steps and consumers had written after the end; null until then. */
+    freedAt: integer("freed_at"),
     createdAt: integer("created_at").notNull(),
     startedAt: integer("started_at"),
     finishedAt: integer("finished_at"),
@@ -125,6 +128,7 @@ export const compressions = sqliteTable(
     index("compressions_by_status").on(t.status, t.createdAt),
     index("compressions_by_expiry").on(t.expiresAt),
     index("compressions_by_model").on(t.modelId),
+    index("compressions_unfreed").on(t.finishedAt).where(sql`freed_at IS NULL`),
   ],
 );
 
