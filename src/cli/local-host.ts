@@ -57,7 +57,7 @@ export class LocalHost implements JobHost {
   async treatLayers(work: LayerWork): Promise<void> {
     const { prefix, bytes } = work;
     const inputs = this.blobs.places();
-    const tell = layerProgress(work, this);
+    const tell = await layerProgress(work, this);
     const weights = bytes.reduce((sum, one) => sum + one, 0);
     if (weights < WORTH_THREADS || threadsFor(bytes.length) < 2 || inputs === null) {
       return treatInTurn(work, this, tell);

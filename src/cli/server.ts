@@ -16,6 +16,8 @@ export interface LocalServer {
   /** Resolves when the runtime has ended, by `stop` or by itself. */
   readonly ended: Promise<void>;
   stop(): Promise<void>;
+  /** Ends the runtime as a crash does. */
+  kill(): Promise<void>;
 }
 
 export interface LocalServerOptions {
@@ -23,6 +25,10 @@ export interface LocalServerOptions {
   readonly port: number;
   /** Folder of the databases, the objects and the key. */
   readonly state: string;
+  /** Another Worker than the one that wrangler.toml names, with the same bindings: for tests. */
+  readonly entry?: string;
+  /** Further variables of the Worker's. */
+  readonly vars?: Readonly<Record<string, string>>;
 }
 
 const WRANGLER = join(ROOT, "node_modules/wrangler/bin/wrangler.js");
@@ -32,23 +38,29 @@ const READY_WITHIN_MS = 90_000;
 const READY_ATTEMPT_MS = 2_000;
 const ENDS_WITHIN_MS = 8_000;
 const CRON_EVERY_MS = 60_000;
+const RESUME_ATTEMPTS = 10;
 
 /**
  * Starts the API and waits until it answers. Migrations and the key's hash are written before.
  * @throws FailedError when the port is taken or the runtime does not come up, with the end of its log.
  */
-export async function startServer({ port, state }: LocalServerOptions): Promise<LocalServer> {
-  const at = await freePort(port);
+export async function startServer(options: LocalServerOptions): Promise<LocalServer> {
+  const { state, entry } = options;
+  const at = await freePort(options.port);
   await mkdir(state, { recursive: true });
   const key = await prepare(state);
   const log = join(state, "wrangler.log");
-  const child = node(state, [
-    WRANGLER,
-    ...["dev", "--ip", HOST, "--port", String(at), "--inspector-port", "0", "--persist-to", state],
-    ...["--log-level", "warn", "--show-interactive-dev-session", "false"],
-    ...["--var", "ALLOW_LOOPBACK_WEBHOOKS:1"],
+  const vars = {
+    ALLOW_LOOPBACK_WEBHOOKS: "1",
     // All consumers share one isolate here, so that jobs take turns layer by layer.
-    ...["--var", "LAYERS_AT_ONCE:4"],
+    LAYERS_AT_ONCE: "4",
+    ...options.vars,
+  };
+  const child = node(state, [
+    ...[WRANGLER, "dev", ...(entry ? [entry] : [])],
+    ...["--ip", HOST, "--port", String(at), "--inspector-port", "0", "--persist-to", state],
+    ...["--log-level", "warn", "--show-interactive-dev-session", "false"],
+    ...Object.entries(vars).flatMap(([name, value]) => ["--var", `${name}:${value}`]),
   ]);
   const sink = createWriteStream(log);
   child.stdout?.pipe(sink, { end: false });
@@ -58,18 +70,22 @@ export async function startServer({ port, state }: LocalServerOptions): Promise<
     child.once("exit", () => resolve());
   });
   const stop = () => end(child, ended);
+  const kill = async () => {
+    signalGroup(child, "SIGKILL");
+    await ended;
+  };
   const url = `http://${HOST}:${at}`;
   try {
     await ready(url, ended);
     // Jobs that the end of an earlier server has interrupted go on.
-    await runScheduled(url, "@reboot");
+    await resume(url);
   } catch {
     await stop();
     throw new FailedError("server", `the local runtime did not start; the end of ${log}: ${await tail(log)}`);
   }
   const cron = setInterval(() => void runScheduled(url), CRON_EVERY_MS);
   void ended.then(() => clearInterval(cron));
-  return { url, key, log, ended, stop };
+  return { url, key, log, ended, stop, kill };
 }
 
 /** Applies the migrations and stores the key's hash, unless this state folder has both. */
@@ -160,11 +176,20 @@ async function ready(url: string, ended: Promise<void>): Promise<void> {
 }
 
 /** The local runtime runs no cron triggers by itself; webhooks that are due again and expired rows need them. */
-async function runScheduled(url: string, cron = "* * * * *"): Promise<void> {
+async function runScheduled(url: string, cron = "* * * * *"): Promise<boolean> {
   const answer = await fetch(`${url}/cdn-cgi/local/scheduled?cron=${encodeURIComponent(cron)}`, {
     signal: AbortSignal.timeout(CRON_EVERY_MS),
   }).catch(() => null);
   await answer?.body?.cancel();
+  return answer?.ok ?? false;
+}
+
+/** Until it has succeeded once: nothing else goes on with interrupted jobs. */
+async function resume(url: string): Promise<void> {
+  for (let attempt = 1; attempt <= RESUME_ATTEMPTS; attempt++) {
+    if (await runScheduled(url, "@reboot")) return;
+  }
+  throw new Error("interrupted jobs could not be resumed");
 }
 
 /** @throws FailedError when the port is taken. */

@@ -34,6 +34,14 @@ export function seconds(time: number): string {
   return `${significant(time)} s`;
 }
 
+/** For people who wait: 8.2 → "9 s", 95 → "2 min", 5000 → "1 h 24 min"; rounded up. */
+export function duration(seconds: number): string {
+  if (seconds < 60) return `${Math.ceil(seconds)} s`;
+  const minutes = Math.ceil(seconds / 60);
+  if (minutes < 60) return `${minutes} min`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
 /** Change from one figure to another: "−42.1 %". */
 export function change(before: number, after: number): string {
   if (before === 0) return "";

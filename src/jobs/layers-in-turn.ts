@@ -13,16 +13,23 @@ export async function treatInTurn(work: LayerWork, host: TaskHost, onDone: OnLay
   }
 }
 
-/** Reports how many layers and bytes are done. */
-export function layerProgress({ bytes, progress }: LayerWork, host: Pick<JobHost, "report">): OnLayer {
+/** Reports how many layers and bytes are done, none at first. */
+export async function layerProgress(
+  { bytes, progress }: LayerWork,
+  host: Pick<JobHost, "report">,
+): Promise<OnLayer> {
   const [begin, end] = progress;
   const total = bytes.reduce((sum, one) => sum + one, 0);
   let layers = 0;
   let done = 0;
+  const tell = () => {
+    const at = begin + (end - begin) * (layers / Math.max(1, bytes.length));
+    return host.report(`treat ${layers} of ${bytes.length}`, at, { done, total });
+  };
+  await tell();
   return (layer) => {
     layers += 1;
     done += bytes[layer]!;
-    const at = begin + (end - begin) * (layers / bytes.length);
-    return host.report(`treat ${layers} of ${bytes.length}`, at, { done, total });
+    return tell();
   };
 }

@@ -57,12 +57,14 @@ async function freeEnded(store: Store, now: number): Promise<void> {
   }
 }
 
-/** Whether the instance will never bring its job to an end. */
+/** Whether the instance will never bring its job to an end. One that cannot be asked may well. */
 async function isDead(workflow: Bindings["COMPRESSIONS"], id: string): Promise<boolean> {
-  const instance = await workflow.get(id).catch(() => null);
-  if (!instance) return true;
-  const { status } = await instance.status();
-  return status === "errored" || status === "terminated" || status === "complete";
+  try {
+    const { status } = await (await workflow.get(id)).status();
+    return status === "errored" || status === "terminated" || status === "complete";
+  } catch (error) {
+    return error instanceof Error && error.message.includes("instance.not_found");
+  }
 }
 
 async function deleteExpired(store: Store, now: number): Promise<void> {

@@ -57,7 +57,7 @@ async function compress(model: string, flags: Flags): Promise<void> {
   const progress = progressOn(process.stderr);
   const engine = await engineFor(flags);
   const compressed = await engine
-    .compress(request, (step, share) => progress.update(step, share))
+    .compress(request, (...state) => progress.update(...state))
     .finally(() => progress.done());
   await writeResults(compressed, flags);
   if (flags.json) printJson(compressed);
