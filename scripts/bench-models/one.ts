@@ -6,6 +6,7 @@ import { compareWith } from "../../src/evaluate/evaluate.ts";
 import { leastTop1 } from "../../src/evaluate/fidelity.ts";
 import { measureLatency } from "../../src/evaluate/latency.ts";
 import { makeReference } from "../../src/evaluate/reference.ts";
+import { executableFile } from "../../src/evaluate/segments/executable.ts";
 import { runCompression } from "../../src/jobs/pipeline.ts";
 import { inspectModel } from "../../src/onnx/inspect.ts";
 import { readModel } from "../../src/onnx/read.ts";
@@ -70,12 +71,11 @@ try {
   const report = JSON.parse(new TextDecoder().decode(await all(outcome.report.key))) as Report;
   const runtime = await host.runtime();
   const reference = await makeReference({
-    runtime,
     model: await readModel(bytesSource(bytes)),
-    bytes,
+    original: executableFile(bytes, runtime),
     calibration: { bytes: samples.unseen, format: "safetensors" },
   });
-  const { fidelity, accuracy } = await compareWith(reference, runtime, artifact);
+  const { fidelity, accuracy } = await compareWith(reference, executableFile(artifact, runtime));
   const nodeLatency = await latencyInNode(bytes, artifact, reference.single);
   const row: Row = {
     bytes: [bytes.byteLength, artifact.byteLength],

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { open, rename } from "node:fs/promises";
+import { open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Blobs } from "../jobs/job.ts";
 import { type ByteSource, rangeSource } from "../onnx/source.ts";
@@ -86,6 +86,12 @@ export class LocalBlobs implements Blobs {
     const source = named(file, key);
     this.opened.set(key, { file, source });
     return source;
+  }
+
+  async delete(key: string): Promise<void> {
+    await this.opened.get(key)?.file.close();
+    this.opened.delete(key);
+    await rm(this.path(key), { force: true });
   }
 
   async close(): Promise<void> {

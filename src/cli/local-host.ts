@@ -11,6 +11,9 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { threadsFor, treatInThreads } from "./layer-pool.ts";
 import { LocalBlobs } from "./local-blobs.ts";
 
+/** Bytes that a running model may take in this process: most of the 4 GiB that WASM can address. */
+export const RUN_BYTES = 3.5 * 2 ** 30;
+
 export type OnProgress = (step: string, progress: number, weights?: WeightsDone) => void;
 
 /** Bytes of weights that are treated in less time than threads take to start. */
@@ -22,13 +25,15 @@ const WORTH_THREADS = 2 ** 20;
  */
 export class LocalHost implements JobHost {
   readonly blobs: LocalBlobs;
+  readonly memory: number;
   private readonly onProgress: OnProgress;
   private readonly folder: string;
   private readonly interrupted: () => void;
   private loading: Promise<Runtime> | null = null;
   private loadingKernels: Promise<Kernels> | null = null;
 
-  private constructor(folder: string, onProgress: OnProgress) {
+  private constructor(folder: string, onProgress: OnProgress, memory: number) {
+    this.memory = memory;
     this.folder = folder;
     this.blobs = new LocalBlobs(folder);
     this.onProgress = onProgress;
@@ -40,8 +45,9 @@ export class LocalHost implements JobHost {
     process.once("SIGTERM", this.interrupted);
   }
 
-  static async create(onProgress: OnProgress): Promise<LocalHost> {
-    return new LocalHost(await mkdtemp(join(tmpdir(), "hone-")), onProgress);
+  /** @param memory bytes that a running model may take */
+  static async create(onProgress: OnProgress, memory = RUN_BYTES): Promise<LocalHost> {
+    return new LocalHost(await mkdtemp(join(tmpdir(), "hone-")), onProgress, memory);
   }
 
   /** A step's result goes through JSON, as in the durable workflow, so that both hosts hand on the same value. */

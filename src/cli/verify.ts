@@ -1,12 +1,13 @@
 import type { Fidelity } from "../../schemas/report.ts";
 import { compareWith } from "../evaluate/evaluate.ts";
 import { makeReference } from "../evaluate/reference.ts";
+import { executable } from "../evaluate/segments/executable.ts";
 import type { Model } from "../onnx/model.ts";
 import { readModel } from "../onnx/read.ts";
-import { validateModel } from "../onnx/validate.ts";
-import { modelBytes } from "../onnx/write.ts";
+import { inOrder, validateModel } from "../onnx/validate.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import { contentOf } from "./file-source.ts";
+import { RUN_BYTES } from "./local-host.ts";
 import { openModel } from "./open-model.ts";
 import type { SamplesFile } from "./options.ts";
 
@@ -18,18 +19,23 @@ export async function fidelityOf(
 ): Promise<Fidelity> {
   const calibration = samples && { bytes: await contentOf(samples.path), format: samples.format };
   const runtime = await nodeRuntime();
-  const { model, bytes } = await loaded(original);
-  const reference = await makeReference({ runtime, model, bytes, calibration });
-  const { fidelity } = await compareWith(reference, runtime, (await loaded(other)).bytes);
+  const execution = { runtime, memory: RUN_BYTES, scratch: null };
+  const reference = await withModel(original, (model) =>
+    makeReference({ model, original: executable(model, execution), calibration }),
+  );
+  const { fidelity } = await withModel(other, (model) =>
+    compareWith(reference, executable(model, execution)),
+  );
   return fidelity;
 }
 
-async function loaded(path: string): Promise<{ model: Model; bytes: Uint8Array }> {
+/** Opens a model for as long as `work` takes. */
+async function withModel<T>(path: string, work: (model: Model) => Promise<T>): Promise<T> {
   const { main, external, close } = await openModel(path);
   try {
     const model = await readModel(main, { external });
     validateModel(model);
-    return { model, bytes: await modelBytes(model) };
+    return await work(inOrder(model));
   } finally {
     await close();
   }

@@ -1,9 +1,9 @@
 import type { Fidelity, Latency } from "../../schemas/report.ts";
-import type { Runtime } from "../runtime/runtime.ts";
 import { accuracyOf, countRight, type Tally } from "./accuracy.ts";
 import { FidelityAccumulator, leastR2, leastTop1 } from "./fidelity.ts";
 import { type LatencyOptions, measureLatency } from "./latency.ts";
 import type { Reference } from "./reference.ts";
+import type { Executable } from "./segments/executable.ts";
 
 export interface Expected {
   /** Least R² of any output; null where one has none. */
@@ -25,41 +25,36 @@ export interface Comparison {
  * back at the end, so that search and evaluation never hold two models in the runtime's heap.
  * @throws OutputMismatchError, RuntimeLoadError or RuntimeRunError
  */
-export async function compareWith(
-  reference: Reference,
-  runtime: Runtime,
-  candidate: Uint8Array,
-): Promise<Comparison> {
-  return (await compareWhile(reference, runtime, candidate, () => true))!;
+export async function compareWith(reference: Reference, candidate: Executable): Promise<Comparison> {
+  return (await compareWhile(reference, candidate, () => true))!;
 }
 
 /** compareWith that gives up, with null, as soon as some output's R² cannot reach `leastR2` any more. */
 export async function compareAbove(
   leastR2: number,
   reference: Reference,
-  runtime: Runtime,
-  candidate: Uint8Array,
+  candidate: Executable,
 ): Promise<Comparison | null> {
-  return compareWhile(reference, runtime, candidate, (soFar) => soFar.canReach(leastR2, reference.spreads));
+  return compareWhile(reference, candidate, (soFar) => soFar.canReach(leastR2, reference.spreads));
 }
 
 async function compareWhile(
   reference: Reference,
-  runtime: Runtime,
-  candidate: Uint8Array,
+  candidate: Executable,
   worthwhile: (soFar: FidelityAccumulator) => boolean,
 ): Promise<Comparison | null> {
-  const session = await runtime.load(candidate);
+  const session = await candidate.open(reference.feeds);
   try {
     const accumulator = new FidelityAccumulator(reference.outputNames);
     const heldOut = new FidelityAccumulator(reference.outputNames);
     const tallies: (Tally | null)[] = [];
-    for (const [i, feeds] of reference.feeds.entries()) {
-      const answer = await session.run(feeds);
+    let i = 0;
+    for await (const answer of session.runAll(reference.feeds)) {
       accumulator.add(reference.outputs[i]!, answer);
       if (!worthwhile(accumulator)) return null;
       if (reference.heldOut.has(i)) heldOut.add(reference.outputs[i]!, answer);
       if (reference.labels !== null) tallies.push(countRight(answer, reference.labels[i]!));
+      i++;
     }
     const outputs = accumulator.outputs();
     const original = accuracyOf(reference.tallies);
@@ -88,20 +83,22 @@ function expectedOf(all: FidelityAccumulator, heldOut: FidelityAccumulator | nul
 }
 
 /**
- * Latency of both models on one sample. Both are loaded at once, since interleaving needs them: the runtime's heap
- * holds about four times the bytes of each.
+ * Latency of both models on one sample; null where one of them runs in segments here, whose loading would be what is
+ * measured. Both are loaded at once, since interleaving needs them: the runtime's heap holds about four times the bytes
+ * of each.
  */
 export async function latencyOf(
   reference: Reference,
-  runtime: Runtime,
-  original: Uint8Array,
-  compressed: Uint8Array,
+  original: Executable,
+  compressed: Executable,
   options: LatencyOptions,
-): Promise<Latency> {
-  const before = await runtime.load(original);
+): Promise<Latency | null> {
+  const before = await original.open([reference.single]);
   try {
-    const after = await runtime.load(compressed);
+    if (!before.isWhole) return null;
+    const after = await compressed.open([reference.single]);
     try {
+      if (!after.isWhole) return null;
       return await measureLatency(
         () => before.run(reference.single),
         () => after.run(reference.single),

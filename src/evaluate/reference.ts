@@ -2,11 +2,12 @@ import type { Model } from "../onnx/model.ts";
 import { modelMacs } from "../onnx/operators/totals.ts";
 import { inferShapes } from "../onnx/shapes/infer.ts";
 import { RuntimeRunError } from "../runtime/errors.ts";
-import type { Feeds, Runtime, Session } from "../runtime/runtime.ts";
+import type { Feeds, Session } from "../runtime/runtime.ts";
 import { countRight, type Tally } from "./accuracy.ts";
 import { FidelityAccumulator } from "./fidelity.ts";
 import { inputsOf } from "./input-spec.ts";
 import { readSamples, type Samples, type SamplesFormat } from "./samples.ts";
+import type { Executable } from "./segments/executable.ts";
 import { syntheticSamples } from "./synthetic.ts";
 
 /** What the original answers, computed once and compared with any number of candidates. */
@@ -29,10 +30,9 @@ export interface Reference {
 }
 
 export interface ReferenceInput {
-  readonly runtime: Runtime;
-  /** The original: its skeleton, and its bytes with all weights inside. */
+  /** The original: its skeleton, and how it is run. */
   readonly model: Model;
-  readonly bytes: Uint8Array;
+  readonly original: Executable;
   /** The caller's samples, or null for made-up ones. */
   readonly calibration: { readonly bytes: Uint8Array; readonly format: SamplesFormat } | null;
   readonly limits?: Partial<ReferenceLimits>;
@@ -70,19 +70,20 @@ const UNCOUNTED = 16;
  * @throws SamplesError, SyntheticInputError, UnsupportedInputError, RuntimeLoadError or RuntimeRunError
  */
 export async function makeReference(input: ReferenceInput): Promise<Reference> {
-  const { runtime, model, bytes, calibration } = input;
+  const { model, original, calibration } = input;
   const limits = { ...LIMITS, ...input.limits };
-  const session = await runtime.load(bytes);
+  const picked = calibration && (await pickedSamples(calibration, model, limits));
+  const session = await original.open((picked?.batches ?? picked?.samples)?.feeds ?? []);
   try {
     const { samples, single } =
-      calibration === null
+      picked === null
         ? madeUp(await syntheticSamples(model, session, limits.synthetic))
-        : await given(calibration, model, session, limits);
+        : await batched(picked, session);
     const outputs: Feeds[] = [];
     const tallies: (Tally | null)[] = [];
     let kept = 0;
-    for (const [i, feeds] of samples.feeds.slice(0, limits.feeds).entries()) {
-      const answer = await session.run(feeds);
+    for await (const answer of session.runAll(samples.feeds.slice(0, limits.feeds))) {
+      const i = outputs.length;
       kept += bytesOf(answer);
       if (i > 0 && kept > limits.outputBytes) break;
       outputs.push(answer);
@@ -125,13 +126,17 @@ function madeUp(feeds: Feeds[]): { samples: Samples; single: Feeds } {
   return { samples: { feeds, labels: null, count: feeds.length }, single: feeds[0] ?? {} };
 }
 
-/** The file's samples one by one; in batches when there are too many, if the model runs on one. */
-async function given(
+/** The file's samples one by one, and in batches when there are too many and the model may take them. */
+interface PickedSamples {
+  readonly samples: Samples;
+  readonly batches: Samples | null;
+}
+
+async function pickedSamples(
   { bytes, format }: { bytes: Uint8Array; format: SamplesFormat },
   model: Model,
-  session: Session,
   limits: ReferenceLimits,
-): Promise<{ samples: Samples; single: Feeds }> {
+): Promise<PickedSamples> {
   const inputs = inputsOf(model);
   const all = readSamples(bytes, format, inputs);
   const macs = await macsOf(model, all.feeds[0]!);
@@ -142,17 +147,26 @@ async function given(
   const isBatchable = inputs.every(
     ({ name, shape }) => typeof shape?.[0] !== "number" && single[name]!.dims[0] === 1,
   );
-  if (batch > 1 && isBatchable) {
-    const batched = readSamples(bytes, format, inputs, { batch });
-    try {
-      await session.run(batched.feeds[0]!);
-      return { samples: spread(batched, Math.ceil(samples.feeds.length / batch)), single };
-    } catch (error) {
-      // A model may declare an open batch and still hold a Reshape to one sample.
-      if (!(error instanceof RuntimeRunError)) throw error;
-    }
+  if (batch <= 1 || !isBatchable) return { samples, batches: null };
+  const batches = readSamples(bytes, format, inputs, { batch });
+  return { samples, batches: spread(batches, Math.ceil(samples.feeds.length / batch)) };
+}
+
+/** The samples in batches where there are some and the model runs on one. */
+async function batched(
+  { samples, batches }: PickedSamples,
+  session: Session,
+): Promise<{ samples: Samples; single: Feeds }> {
+  const single = samples.feeds[0]!;
+  if (batches === null) return { samples, single };
+  try {
+    await session.run(batches.feeds[0]!);
+    return { samples: batches, single };
+  } catch (error) {
+    // A model may declare an open batch and still hold a Reshape to one sample.
+    if (!(error instanceof RuntimeRunError)) throw error;
+    return { samples, single };
   }
-  return { samples, single };
 }
 
 /** Multiply-accumulates of one run; null where they cannot be counted. */

@@ -3,9 +3,8 @@ import { OutputMismatchError } from "../evaluate/fidelity.ts";
 import { UnsupportedInputError } from "../evaluate/input-spec.ts";
 import type { Reference } from "../evaluate/reference.ts";
 import { SyntheticInputError } from "../evaluate/synthetic.ts";
-import { modelBytes } from "../onnx/write.ts";
 import { RuntimeLoadError, RuntimeRunError } from "../runtime/errors.ts";
-import type { CompressionJob, JobHost } from "./job.ts";
+import type { CompressionJob } from "./job.ts";
 import type { Workbench } from "./workbench.ts";
 
 /** Whether the upload can be run here, and which model the methods start from. */
@@ -23,11 +22,7 @@ const LOSSLESS_R2 = 0.9999;
  * Runs the upload on the samples, and checks the simplified model against it.
  * @throws SamplesError, or RuntimeRunError when the caller's samples do not suit the model
  */
-export async function calibrate(
-  job: CompressionJob,
-  bench: Workbench,
-  host: JobHost,
-): Promise<CalibrationFacts> {
+export async function calibrate(job: CompressionJob, bench: Workbench): Promise<CalibrationFacts> {
   let warnings: readonly string[];
   try {
     warnings = remarksOn(await bench.reference(), job);
@@ -39,7 +34,7 @@ export async function calibrate(
       warnings: [`fidelity and latency are not measured: ${error.message}`],
     };
   }
-  const doubt = await doubtOf(bench, host);
+  const doubt = await doubtOf(bench);
   return doubt === null
     ? { runs: true, base: "simplified", warnings }
     : { runs: true, base: "upload", warnings: [...warnings, `the model was not simplified: ${doubt}`] };
@@ -71,11 +66,11 @@ function cannotRun(error: unknown): error is Error {
 }
 
 /** Why the simplified model may not stand in for the upload; null where it may. */
-async function doubtOf(bench: Workbench, host: JobHost): Promise<string | null> {
+async function doubtOf(bench: Workbench): Promise<string | null> {
   const reference = await bench.reference();
-  const simplified = await modelBytes(await bench.base("simplified"));
+  const simplified = await bench.run(await bench.base("simplified"));
   try {
-    const { fidelity } = await compareWith(reference, await host.runtime(), simplified);
+    const { fidelity } = await compareWith(reference, simplified);
     if (fidelity.min_r2 !== null && fidelity.min_r2 >= LOSSLESS_R2) return null;
     return `its outputs would have moved (least R² ${fidelity.min_r2 ?? "undefined"}); a model with random operators or NaN in its outputs cannot be compared`;
   } catch (error) {

@@ -16,6 +16,10 @@ export class CountedBlobs implements Blobs {
     this.written += size;
   }
 
+  delete(key: string): Promise<void> {
+    return this.#blobs.delete(key);
+  }
+
   async open(key: string): Promise<ByteSource> {
     const source = await this.#blobs.open(key);
     return {

@@ -36,7 +36,7 @@ export async function gatherMoments(context: Context): Promise<MomentsFacts> {
   const { feeds, heldOut } = await bench.reference();
   const taught = feeds.filter((_, i) => !heldOut.has(i));
   const options = {
-    runtime: await host.runtime(),
+    execution: await bench.execution(),
     model: table.model,
     feeds: taught,
     kernels: await host.kernels(),

@@ -14,6 +14,8 @@ export interface Blobs {
   put(key: string, chunks: AsyncIterable<Uint8Array>, size: number): Promise<void>;
   /** @throws BlobMissingError when nothing was written under the key. */
   open(key: string): Promise<ByteSource>;
+  /** Nothing may be there. */
+  delete(key: string): Promise<void>;
 }
 
 /** Where a job runs: the Workflow in workerd, the command line in Node, a page in a browser. */
@@ -26,6 +28,8 @@ export interface JobHost {
   /** Has every layer treated (LayerTasks), wherever the host has room; returns when all of them are. */
   treatLayers(work: LayerWork): Promise<void>;
   runtime(): Promise<Runtime>;
+  /** Bytes that a model and what it computes may take while it runs; one that takes more is run in segments. */
+  readonly memory: number;
   kernels(): Promise<Kernels>;
   /** Milliseconds, for durations only. Async, because workerd's clock stands still between I/O. */
   now(): Promise<number>;

@@ -3,7 +3,7 @@ import type { Measurement, Wanted } from "../compress/allocate/search.ts";
 import { compareAbove, compareWith, latencyOf } from "../evaluate/evaluate.ts";
 import { inspectModel } from "../onnx/inspect.ts";
 import type { Model } from "../onnx/model.ts";
-import { modelBytes, modelSize } from "../onnx/write.ts";
+import { modelSize } from "../onnx/write.ts";
 import type { JobHost } from "./job.ts";
 import type { Workbench } from "./workbench.ts";
 
@@ -24,20 +24,19 @@ export async function measureModel(
     return { bytes, macs, latencyRatio: null, minR2: null, top1: null };
   }
   const reference = await bench.reference();
-  const runtime = await host.runtime();
-  const candidate = await modelBytes(model);
+  const candidate = await bench.run(model);
   let latencyRatio: number | null = null;
   if (wanted.includes("latency")) {
-    const upload = await modelBytes(await bench.upload());
+    const upload = await bench.run(await bench.upload());
     const options = { now: () => host.now(), budget: LATENCY_BUDGET };
-    const latency = await latencyOf(reference, runtime, upload, candidate, options);
-    latencyRatio = latency.compressed / latency.original;
+    const latency = await latencyOf(reference, upload, candidate, options);
+    latencyRatio = latency && latency.compressed / latency.original;
   }
   if (!wanted.includes("fidelity")) return { bytes, macs, latencyRatio, minR2: null, top1: null };
   const comparison =
     leastR2 === undefined
-      ? await compareWith(reference, runtime, candidate)
-      : await compareAbove(leastR2, reference, runtime, candidate);
+      ? await compareWith(reference, candidate)
+      : await compareAbove(leastR2, reference, candidate);
   if (comparison === null) return { bytes, macs, latencyRatio, minR2: null, top1: null };
   const { expected } = comparison;
   return { bytes, macs, latencyRatio, minR2: expected.r2, top1: expected.top1 };

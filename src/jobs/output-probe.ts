@@ -5,10 +5,8 @@ import { FidelityAccumulator, leastR2 } from "../evaluate/fidelity.ts";
 import type { Reference } from "../evaluate/reference.ts";
 import { DataType } from "../onnx/data-type.ts";
 import { elementCount, type TensorArray, type TensorValue } from "../onnx/tensor-value.ts";
-import { modelBytes } from "../onnx/write.ts";
 import { RuntimeLoadError, RuntimeRunError } from "../runtime/errors.ts";
 import type { Session } from "../runtime/runtime.ts";
-import type { JobHost } from "./job.ts";
 import type { LayerTable } from "./layer-table.ts";
 import type { TrialWeights } from "./trial-file.ts";
 import type { Workbench } from "./workbench.ts";
@@ -56,12 +54,7 @@ export class OutputProbe {
   }
 
   /** null where the model cannot be probed: it is too large, or an operator wants its weights constant. */
-  static async open(
-    table: LayerTable,
-    bench: Workbench,
-    host: JobHost,
-    macs: number | null,
-  ): Promise<OutputProbe | null> {
+  static async open(table: LayerTable, bench: Workbench, macs: number | null): Promise<OutputProbe | null> {
     const found: { index: number; weight: Exposed; bias: Exposed | null }[] = [];
     let bytes = 0;
     for (const [index, layer] of table.layers.entries()) {
@@ -107,7 +100,8 @@ export class OutputProbe {
     }
     try {
       const reference = await bench.reference();
-      const session = await (await host.runtime()).load(await modelBytes(model));
+      const fed = { ...reference.feeds[0], ...constants };
+      const session = await (await bench.run(model)).open([fed]);
       const runs = PROBE_MACS / Math.max(1, macs ?? 1e9) / found.length;
       const feeds = Math.max(1, Math.min(MOST_FEEDS, reference.feeds.length, Math.floor(runs / FEW_TRIALS)));
       const trials = Math.min(MOST_TRIALS_PER_LAYER, Math.floor(runs / feeds));

@@ -75,7 +75,12 @@ export async function writeReport(context: Context): Promise<{ key: string }> {
     ),
     lossless: [...lossless],
     steps: [...context.steps],
-    warnings: [...context.lossless.warnings, ...calibration.warnings, ...allocation.warnings],
+    warnings: [
+      ...context.lossless.warnings,
+      ...calibration.warnings,
+      ...allocation.warnings,
+      ...evaluation.warnings,
+    ],
     engine: { version: manifest.version, runtime: evaluation.runtime },
   };
   const bytes = new TextEncoder().encode(JSON.stringify(Report.parse(report)));

@@ -19,6 +19,10 @@ export class StoredBlobs implements Blobs {
     return stored(this.#blobs.put(key, chunks, size));
   }
 
+  delete(key: string): Promise<void> {
+    return stored(this.#blobs.delete(key));
+  }
+
   async open(key: string): Promise<ByteSource> {
     const source = await stored(this.#blobs.open(key));
     return {

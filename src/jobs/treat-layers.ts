@@ -42,7 +42,7 @@ export async function treatLayers(context: Context): Promise<LayerChoices[]> {
   const [begin, end] = context.progress;
   const middle = begin + TREATING * (end - begin);
   const count = table.layers.length;
-  const probe = lazy(() => OutputProbe.open(table, bench, host, context.macs));
+  const probe = lazy(() => OutputProbe.open(table, bench, context.macs));
   try {
     const { trials } =
       calibration.runs && table.policy.mode !== "explicit"

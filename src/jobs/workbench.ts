@@ -1,6 +1,8 @@
 import { makeReference, type Reference, type ReferenceLimits } from "../evaluate/reference.ts";
+import { type Executable, executable } from "../evaluate/segments/executable.ts";
+import type { Execution } from "../evaluate/segments/execution.ts";
 import type { Model } from "../onnx/model.ts";
-import { modelBytes } from "../onnx/write.ts";
+import { BlobScratch } from "./blob-scratch.ts";
 import type { Blobs, CompressionJob, JobHost, StoredModel } from "./job.ts";
 import { readStored } from "./stored-model.ts";
 
@@ -16,6 +18,8 @@ const SYNTHETIC = { least: 2, most: 8 };
 export class Workbench {
   readonly upload = lazy(() => readStored(this.#blobs, this.#job.model));
   private readonly simplified = lazy(() => readStored(this.#blobs, this.stored("simplified")));
+  /** How models of this job are run. */
+  readonly execution = lazy(() => this.#execution());
   /** The upload's answers to the samples. */
   readonly reference = lazy(() => this.#makeReference());
   readonly simplifiedKey: string;
@@ -43,14 +47,24 @@ export class Workbench {
     return which === "upload" ? this.#job.model : { key: this.simplifiedKey, external: null };
   }
 
+  /** A model of this job as something that can be run here. */
+  async run(model: Model): Promise<Executable> {
+    return executable(model, await this.execution());
+  }
+
+  async #execution(): Promise<Execution> {
+    const { memory } = this.#host;
+    const scratch = new BlobScratch(this.#blobs, `${this.#job.prefix}between/`);
+    return { runtime: await this.#host.runtime(), memory, scratch };
+  }
+
   async #makeReference(): Promise<Reference> {
     const { calibration } = this.#job;
     const model = await this.upload();
     const samples = calibration && (await this.#blobs.open(calibration.key));
     return makeReference({
-      runtime: await this.#host.runtime(),
       model,
-      bytes: await modelBytes(model),
+      original: await this.run(model),
       calibration: samples && {
         bytes: await samples.read(0, samples.size),
         format: calibration!.format,

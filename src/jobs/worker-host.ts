@@ -21,6 +21,9 @@ export const DURABLE: WorkflowStepConfig = {
 /** Smallest change of progress that is written. */
 const PROGRESS_STEP = 0.01;
 
+/** Of the 128 MB of an isolate the half; the rest is for the code, the samples and what a step works on. */
+const RUN_BYTES = 64 * 2 ** 20;
+
 /** Looks without a single new layer, each after sending for those that are missing, before the job is given up. */
 const MOST_IDLE = 12;
 const PATIENCE_S = 300;
@@ -28,6 +31,7 @@ const PATIENCE_S = 300;
 /** A job's host in the Worker: steps of a Workflow, R2 objects, progress in D1, layers by way of a queue. */
 export class WorkerHost implements JobHost {
   readonly blobs: Objects;
+  readonly memory = RUN_BYTES;
   private readonly workflow: WorkflowStep;
   private readonly store: Store;
   private readonly bindings: Bindings;

@@ -49,7 +49,7 @@ export function detached(model: Model): Detached {
 }
 
 /** Where the tensor's numbers lie as raw_data has them; null where they lie in another encoding, or nowhere. */
-function rawPayload({ dataType, data }: Tensor): Bytes | null {
+export function rawPayload({ dataType, data }: Tensor): Bytes | null {
   if (data.kind === "raw") return data.bytes;
   if (data.kind === "external") return data.span;
   const fixed = dataType === DataType.FLOAT || dataType === DataType.DOUBLE;

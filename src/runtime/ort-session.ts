@@ -1,6 +1,7 @@
 import type { Env, InferenceSession, Tensor, TensorConstructor } from "onnxruntime-web/wasm";
-import { DataType, dataTypeName } from "../onnx/data-type.ts";
+import { dataTypeName } from "../onnx/data-type.ts";
 import { elementCount, type TensorArray, type TensorValue } from "../onnx/tensor-value.ts";
+import { ORT_TYPES } from "./element-types.ts";
 import { RuntimeInitError, RuntimeLoadError, RuntimeRunError } from "./errors.ts";
 import { memoryBytes, watchMemory } from "./ort-memory.ts";
 import type { Feeds, LoadOptions, Runtime, Session } from "./runtime.ts";
@@ -97,21 +98,6 @@ function messageOf(error: unknown): string {
   return typeof error === "number" ? `C++ exception ${error}, most often out of memory` : String(error);
 }
 
-const ORT_TYPES: ReadonlyMap<number, Tensor.Type> = new Map<number, Tensor.Type>([
-  [DataType.FLOAT, "float32"],
-  [DataType.UINT8, "uint8"],
-  [DataType.INT8, "int8"],
-  [DataType.UINT16, "uint16"],
-  [DataType.INT16, "int16"],
-  [DataType.INT32, "int32"],
-  [DataType.INT64, "int64"],
-  [DataType.STRING, "string"],
-  [DataType.BOOL, "bool"],
-  [DataType.FLOAT16, "float16"],
-  [DataType.DOUBLE, "float64"],
-  [DataType.UINT32, "uint32"],
-  [DataType.UINT64, "uint64"],
-]);
 const DATA_TYPES = new Map([...ORT_TYPES].map(([code, name]) => [name, code]));
 
 function toTensors(ort: Ort, feeds: Feeds): Record<string, Tensor> {

@@ -3,6 +3,7 @@ import { type ChannelGroup, findChannelGroups } from "../../src/compress/channel
 import { pruneChannels } from "../../src/compress/channel-pruning/prune.ts";
 import type { LayerMoments } from "../../src/compress/channel-pruning/score.ts";
 import { collectMoments } from "../../src/evaluate/moments/collect.ts";
+import { whole } from "../../src/evaluate/segments/execution.ts";
 import type { Kernels } from "../../src/kernels/kernels.ts";
 import { referenceKernels } from "../../src/kernels/reference/kernels.ts";
 import { listLayers } from "../../src/onnx/layers.ts";
@@ -50,7 +51,7 @@ export async function momentsOf(
 ): Promise<LayerMoments> {
   const moments = new Map<string, NonNullable<Awaited<ReturnType<LayerMoments["get"]>>>>();
   for await (const { layer, matrices } of collectMoments({
-    runtime: await nodeRuntime(),
+    execution: whole(await nodeRuntime()),
     model,
     feeds,
     kernels,

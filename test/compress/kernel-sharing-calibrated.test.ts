@@ -12,6 +12,7 @@ import { withoutDeadBases } from "../../src/compress/kernel-sharing/sparse-coeff
 import { prepareSpatial } from "../../src/compress/low-rank/spatial.ts";
 import { pruneMatrix } from "../../src/compress/sparsity/prune-matrix.ts";
 import { collectMoments } from "../../src/evaluate/moments/collect.ts";
+import { whole } from "../../src/evaluate/segments/execution.ts";
 import { referenceKernels as kernels } from "../../src/kernels/reference/kernels.ts";
 import { nodeKernels } from "../../src/kernels/wasm/node.ts";
 import { DataType } from "../../src/onnx/data-type.ts";
@@ -144,9 +145,9 @@ describe.skipIf(resnet.missing !== null)("a real layer with real activations: re
   let held: FormLayer;
 
   async function seenBy(model: Model, feeds: readonly Feeds[], name: string) {
-    const runtime = await nodeRuntime();
+    const execution = whole(await nodeRuntime());
     const limits = { fewestVectors: 1000, vectorsPerFeature: 4 };
-    const options = { model, feeds, kernels: await nodeKernels(), runtime, limits };
+    const options = { model, feeds, kernels: await nodeKernels(), execution, limits };
     for await (const { layer: one, matrices } of collectMoments(options)) {
       if (one === name) return matrices!;
     }

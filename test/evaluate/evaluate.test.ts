@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { compareAbove, compareWith, latencyOf } from "../../src/evaluate/evaluate.ts";
 import { makeReference } from "../../src/evaluate/reference.ts";
+import { type Executable, executableFile } from "../../src/evaluate/segments/executable.ts";
 import { DataType } from "../../src/onnx/data-type.ts";
 import type { Model } from "../../src/onnx/model.ts";
 import { readModel } from "../../src/onnx/read.ts";
@@ -13,9 +14,9 @@ import type { Runtime } from "../../src/runtime/runtime.ts";
 import { realModel } from "../models/registry.ts";
 import { npy, npz } from "./files.ts";
 
-/** The runtime, counting what is loaded at once. */
+/** Runs files, counting what is loaded at once. */
 async function counting(): Promise<{
-  runtime: Runtime;
+  file: (bytes: Uint8Array) => Executable;
   loaded: { now: number; most: number; runs: number };
 }> {
   const inner = await nodeRuntime();
@@ -38,7 +39,7 @@ async function counting(): Promise<{
       };
     },
   };
-  return { runtime, loaded };
+  return { file: (bytes) => executableFile(bytes, runtime), loaded };
 }
 
 /** The model with every weight matrix scaled. */
@@ -75,9 +76,9 @@ describe.skipIf(lenet.missing !== null)(`evaluation of lenet-300-100${skip}`, ()
   });
 
   test("against itself: R² 1, top-1 agreement 1, equal accuracy above 97%", async () => {
-    const { runtime, loaded } = await counting();
-    const reference = await makeReference({ runtime, model, bytes, calibration });
-    const { fidelity, accuracy } = await compareWith(reference, runtime, bytes);
+    const { file, loaded } = await counting();
+    const reference = await makeReference({ model, original: file(bytes), calibration });
+    const { fidelity, accuracy } = await compareWith(reference, file(bytes));
     expect(fidelity).toMatchObject({ data: "calibration", samples: 1000, min_r2: 1 });
     expect(fidelity.outputs).toMatchObject([
       { output: "logits", r2: 1, max_abs_difference: 0, top1_agreement: 1 },
@@ -91,11 +92,11 @@ describe.skipIf(lenet.missing !== null)(`evaluation of lenet-300-100${skip}`, ()
   });
 
   test("one reference serves many candidates, and tells the better from the worse", async () => {
-    const { runtime, loaded } = await counting();
-    const reference = await makeReference({ runtime, model, bytes, calibration });
+    const { file, loaded } = await counting();
+    const reference = await makeReference({ model, original: file(bytes), calibration });
     const before = loaded.runs;
-    const near = await compareWith(reference, runtime, await scaled(model, 0.99));
-    const far = await compareWith(reference, runtime, await scaled(model, 0.5));
+    const near = await compareWith(reference, file(await scaled(model, 0.99)));
+    const far = await compareWith(reference, file(await scaled(model, 0.5)));
     expect(loaded.runs - before).toBe(2 * reference.feeds.length);
     expect(near.fidelity.min_r2!).toBeGreaterThan(0.98);
     expect(near.fidelity.min_r2!).toBeLessThan(1);
@@ -103,11 +104,11 @@ describe.skipIf(lenet.missing !== null)(`evaluation of lenet-300-100${skip}`, ()
   });
 
   test("gives up on a candidate as soon as its R² cannot be reached, and never before", async () => {
-    const { runtime, loaded } = await counting();
-    const reference = await makeReference({ runtime, model, bytes, calibration });
+    const { file, loaded } = await counting();
+    const reference = await makeReference({ model, original: file(bytes), calibration });
     const candidate = await scaled(model, 0.9);
-    const whole = (await compareWith(reference, runtime, candidate)).fidelity;
-    const above = (least: number) => compareAbove(least, reference, runtime, candidate);
+    const whole = (await compareWith(reference, file(candidate))).fidelity;
+    const above = (least: number) => compareAbove(least, reference, file(candidate));
     expect((await above(whole.min_r2! - 1e-9))!.fidelity).toEqual(whole);
     const before = loaded.runs;
     expect(await above(whole.min_r2! + 1e-9)).toBeNull();
@@ -121,45 +122,59 @@ describe.skipIf(lenet.missing !== null)(`evaluation of lenet-300-100${skip}`, ()
   });
 
   test("without samples: eight made-up ones, no accuracy, and latency", async () => {
-    const { runtime, loaded } = await counting();
+    const { file, loaded } = await counting();
     let time = 0;
     const now = async () => ++time;
-    const reference = await makeReference({ runtime, model, bytes, calibration: null });
-    const { fidelity, accuracy } = await compareWith(reference, runtime, bytes);
+    const reference = await makeReference({ model, original: file(bytes), calibration: null });
+    const { fidelity, accuracy } = await compareWith(reference, file(bytes));
     expect(fidelity).toMatchObject({ data: "synthetic", samples: 8, min_r2: 1 });
     expect(accuracy).toBeNull();
-    const latency = await latencyOf(reference, runtime, bytes, bytes, { now });
-    expect(latency.runs).toBeGreaterThan(0);
+    const latency = await latencyOf(reference, file(bytes), file(bytes), { now });
+    expect(latency!.runs).toBeGreaterThan(0);
     expect(loaded).toMatchObject({ now: 0, most: 2 });
   });
 
   test("keeps within its limits of runs and of bytes", async () => {
-    const { runtime } = await counting();
+    const { file } = await counting();
     const few = await makeReference({
-      runtime,
       model,
-      bytes,
+      original: file(bytes),
       calibration,
       limits: { feeds: 5, samples: 100 },
     });
     expect(few.feeds).toHaveLength(5);
     expect(few.samples).toBe(100);
-    const small = await makeReference({ runtime, model, bytes, calibration, limits: { outputBytes: 400 } });
+    const small = await makeReference({
+      model,
+      original: file(bytes),
+      calibration,
+      limits: { outputBytes: 400 },
+    });
     // 266,200 multiply-accumulates a digit; six digits are taken even where they take more.
-    const brief = await makeReference({ runtime, model, bytes, calibration, limits: { macs: 266_200 * 20 } });
+    const brief = await makeReference({
+      model,
+      original: file(bytes),
+      calibration,
+      limits: { macs: 266_200 * 20 },
+    });
     expect(brief.feeds).toHaveLength(20);
-    const briefest = await makeReference({ runtime, model, bytes, calibration, limits: { macs: 1 } });
+    const briefest = await makeReference({ model, original: file(bytes), calibration, limits: { macs: 1 } });
     expect([briefest.feeds.length, briefest.heldOut.size]).toEqual([6, 3]);
     expect(small.samples).toBeLessThanOrEqual(12);
     expect(small.samples).toBeGreaterThanOrEqual(1);
   });
 
   test("gives sessions back when a candidate cannot be loaded or answers otherwise", async () => {
-    const { runtime, loaded } = await counting();
-    const reference = await makeReference({ runtime, model, bytes, calibration, limits: { samples: 4 } });
-    await expect(compareWith(reference, runtime, bytes.subarray(0, 1000))).rejects.toThrow(RuntimeLoadError);
+    const { file, loaded } = await counting();
+    const reference = await makeReference({
+      model,
+      original: file(bytes),
+      calibration,
+      limits: { samples: 4 },
+    });
+    await expect(compareWith(reference, file(bytes.subarray(0, 1000)))).rejects.toThrow(RuntimeLoadError);
     const other = await realModel("lenet-5").bytes();
-    await expect(compareWith(reference, runtime, other)).rejects.toThrow();
+    await expect(compareWith(reference, file(other))).rejects.toThrow();
     expect(loaded.now).toBe(0);
   });
 });
@@ -187,9 +202,8 @@ test("an open batch that hides a fixed Reshape falls back to one sample a run", 
   const data = Float32Array.from({ length: 40 }, (_, i) => i);
   const calibration = { format: "npy" as const, bytes: npy("<f4", [10, 2, 2], data) };
   const reference = await makeReference({
-    runtime: await nodeRuntime(),
     model,
-    bytes,
+    original: executableFile(bytes, await nodeRuntime()),
     calibration,
     limits: { feeds: 5 },
   });

@@ -2,6 +2,7 @@ import { quadratic } from "../../src/compress/input-moments.ts";
 import { layoutOf, toMatrices } from "../../src/compress/layer-matrix.ts";
 import type { MomentsLimits } from "../../src/evaluate/moments/budget.ts";
 import { collectMoments, type LayerMoments } from "../../src/evaluate/moments/collect.ts";
+import { type Execution, whole } from "../../src/evaluate/segments/execution.ts";
 import { referenceKernels } from "../../src/kernels/reference/kernels.ts";
 import { widen } from "../../src/onnx/constant/half.ts";
 import { DataType } from "../../src/onnx/data-type.ts";
@@ -25,12 +26,13 @@ export function fed(dims: readonly number[], seed = 99): TensorValue {
 export interface Collecting {
   readonly limits?: Partial<MomentsLimits>;
   readonly runtime?: Runtime;
+  readonly execution?: Execution;
 }
 
 export async function momentsOf(
   model: Model,
   feeds: readonly Feeds[],
-  { limits = ALL, runtime }: Collecting = {},
+  { limits = ALL, runtime, execution }: Collecting = {},
 ): Promise<Map<string, LayerMoments>> {
   const found = new Map<string, LayerMoments>();
   const options = {
@@ -38,7 +40,7 @@ export async function momentsOf(
     feeds,
     limits,
     kernels: referenceKernels,
-    runtime: runtime ?? (await nodeRuntime()),
+    execution: execution ?? whole(runtime ?? (await nodeRuntime())),
   };
   for await (const moments of collectMoments(options)) found.set(moments.layer, moments);
   return found;

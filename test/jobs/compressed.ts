@@ -15,13 +15,14 @@ export function samplesFile(feeds: Feeds): Uint8Array {
   );
 }
 
-/** A whole compression on this machine. */
+/** A whole compression on this machine; `memory` is what a running model may take. */
 export async function compressed(
   model: Uint8Array,
   recipe: Recipe,
   samples: Uint8Array | null = null,
+  memory?: number,
 ): Promise<{ artifact: Uint8Array; report: Report }> {
-  const host = await LocalHost.create(() => {});
+  const host = await LocalHost.create(() => {}, memory);
   try {
     host.blobs.mount("model", bytesSource(model));
     if (samples) host.blobs.mount("samples", bytesSource(samples));

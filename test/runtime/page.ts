@@ -10,6 +10,7 @@ import { recogniserDigest } from "./same-bits.ts";
 /** What a page does with the engine: everything in memory, each step once. */
 class PageHost implements JobHost {
   readonly blobs: Blobs & { bytes: Map<string, Uint8Array> };
+  readonly memory = 2 ** 30;
 
   constructor(model: Uint8Array) {
     const bytes = new Map([["model", model]]);
@@ -28,6 +29,9 @@ class PageHost implements JobHost {
         const stored = bytes.get(key);
         if (stored === undefined) throw new Error(`nothing is stored under ${key}`);
         return bytesSource(stored);
+      },
+      async delete(key) {
+        bytes.delete(key);
       },
     };
   }

@@ -1,6 +1,7 @@
 import { subgraphsOf } from "../../onnx/edit.ts";
 import type { Graph } from "../../onnx/model.ts";
-import { inStandardDomain, isRandom } from "../lossless/pass.ts";
+import { isRandom } from "../../onnx/random.ts";
+import { inStandardDomain } from "../lossless/pass.ts";
 
 /** Not folded by ONNX Runtime although their inputs are constant: it may fuse them with what follows. */
 const KEPT = ["QuantizeLinear", "DequantizeLinear"];

@@ -48,20 +48,6 @@ export function inStandardDomain(node: Node): boolean {
   return node.domain === "" || node.domain === "ai.onnx";
 }
 
-/** Operators whose outputs are not a function of their inputs: never merged, removed or evaluated. */
-const RANDOM: ReadonlySet<string> = new Set([
-  "RandomNormal",
-  "RandomNormalLike",
-  "RandomUniform",
-  "RandomUniformLike",
-  "Multinomial",
-  "Bernoulli",
-]);
-
-export function isRandom(node: Node): boolean {
-  return RANDOM.has(node.opType) && inStandardDomain(node);
-}
-
 /** Numbers of a small constant integer input; null when the input is not one. */
 export async function constantIntegers(
   scope: Scope,

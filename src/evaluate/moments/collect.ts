@@ -2,16 +2,18 @@ import type { InputMoments } from "../../compress/input-moments.ts";
 import type { Kernels } from "../../kernels/kernels.ts";
 import type { Model } from "../../onnx/model.ts";
 import { inferShapes } from "../../onnx/shapes/infer.ts";
-import { modelBytes } from "../../onnx/write.ts";
 import { RuntimeLoadError, RuntimeRunError } from "../../runtime/errors.ts";
-import type { Feeds, Runtime } from "../../runtime/runtime.ts";
+import type { Feeds } from "../../runtime/runtime.ts";
 import { randomFrom } from "../random.ts";
+import type { Execution } from "../segments/execution.ts";
+import { type Stage, stagingOf } from "../segments/staging.ts";
 import { MomentsAccumulator } from "./accumulator.ts";
 import { type MomentsLimits, passesOf, valueKey, vectorTargets } from "./budget.ts";
 import { exposeValues, type ValueAt, withStateOutputs } from "./expose.ts";
 import { type MomentsTask, planMoments } from "./plan.ts";
 import { vectorsOf } from "./reading.ts";
 import { sampledIndices } from "./sampled.ts";
+import { stageTasks } from "./stage-tasks.ts";
 import type { Activation } from "./vectors.ts";
 
 /** What was seen of a layer's inputs, by its matrices (compress/layer-matrix.ts), or why nothing was. */
@@ -25,7 +27,7 @@ export type LayerMoments =
   | { readonly layer: string; readonly matrices: null; readonly reason: string };
 
 export interface MomentsOptions {
-  readonly runtime: Runtime;
+  readonly execution: Execution;
   /** With all its weights, its nodes in an order in which they can run. */
   readonly model: Model;
   /** Runs to see the inputs in, as Reference.feeds has them. */
@@ -47,7 +49,8 @@ const WAITING_ELEMENTS = 2 ** 19;
 /**
  * The moments of every layer of the model, each layer once, a few at a time: the layers are exposed as outputs in
  * passes of as many as fit in memory, a session a pass, and what a run gives back is dropped before the next. Where the
- * runtime fails on a pass it is tried in halves, so that one layer costs no other its moments.
+ * runtime fails on a pass it is tried in halves, so that one layer costs no other its moments. Of a model that is run in
+ * segments each has passes of its own.
  *
  * Layers whose moments cannot be collected come first, with the reason. The same model, feeds and limits give the same
  * bits.
@@ -62,12 +65,33 @@ export async function* collectMoments(options: MomentsOptions): AsyncGenerator<L
   const { tasks, unseen } = planMoments(model, await inferShapes(model, { inputShapes }));
   for (const { layer, reason } of unseen) yield { layer, matrices: null, reason };
   const targets = vectorTargets(tasks, feeds.length, limits);
+  const staging = await stagingOf(model, feeds, options.execution);
+  const staged = stageTasks(tasks, staging);
+  for (const { layer, reason } of staged.unseen) yield { layer, matrices: null, reason };
   const collections = tasks.map((task, seed): Collection => ({ task, seed, target: targets[seed]! }));
-  const waiting = passesOf(tasks, limits).map((pass) => pass.map((index) => collections[index]!));
+  let place = 0;
+  for await (const stage of staging.stages(staged.stages.length, staged.later)) {
+    const own = staged.stages[place++]!.map((index) => collections[index]!);
+    yield* collectIn(stage, own, staging.isWhole ? limits : inSegments(limits, options), options);
+  }
+}
+
+/** Passes over one stage. */
+async function* collectIn(
+  stage: Stage,
+  collections: readonly Collection[],
+  limits: MomentsLimits,
+  options: MomentsOptions,
+): AsyncGenerator<LayerMoments, void> {
+  const passes = passesOf(
+    collections.map(({ task }) => task),
+    limits,
+  );
+  const waiting = passes.map((pass) => pass.map((index) => collections[index]!));
   for (let pass = waiting.shift(); pass; pass = waiting.shift()) {
     let collected: Collected[];
     try {
-      collected = await runPass(model, pass, options);
+      collected = await runPass(stage, pass, options);
     } catch (error) {
       if (!(error instanceof RuntimeLoadError || error instanceof RuntimeRunError)) throw error;
       if (pass.length > 1) {
@@ -103,10 +127,15 @@ function layersOf({ task, moments, reason }: Collected): LayerMoments[] {
   });
 }
 
+/** A segment gives back no more than a quarter of the memory that it runs in. */
+function inSegments(limits: MomentsLimits, { execution }: MomentsOptions): MomentsLimits {
+  return { ...limits, activationBytes: Math.min(limits.activationBytes, execution.memory / 4) };
+}
+
 async function runPass(
-  model: Model,
+  stage: Stage,
   pass: readonly Collection[],
-  { runtime, feeds, kernels }: MomentsOptions,
+  { feeds, kernels }: MomentsOptions,
 ): Promise<Collected[]> {
   const values = new Map<string, ValueAt>();
   for (const { task } of pass) {
@@ -114,12 +143,12 @@ async function runPass(
       for (const name of reading.values) values.set(valueKey(path, name), { path, name });
     }
   }
-  const exposed = exposeValues(model, [...values.values()]);
+  const exposed = exposeValues(stage.model, [...values.values()]);
   const outputs = new Map([...values.keys()].map((key, i) => [key, exposed.outputs[i]!]));
   const collectors = pass.map((collection) => new Collector(collection, feeds.length, kernels));
-  const session = await runtime.load(await modelBytes(exposed.model));
+  const session = await stage.load(exposed.model);
   try {
-    for (const feed of feeds) {
+    for await (const feed of stage.feeds()) {
       const answer = await session.run(feed);
       const activationAt = (key: string): Activation => {
         const { dims, data } = answer[outputs.get(key)!]!;

@@ -1,5 +1,6 @@
 import type { Attribute, Node } from "../../../onnx/model.ts";
-import { inStandardDomain, isRandom, isStandard, NEWEST_OPSET, type Pass } from "../pass.ts";
+import { isRandom } from "../../../onnx/random.ts";
+import { inStandardDomain, isStandard, NEWEST_OPSET, type Pass } from "../pass.ts";
 
 /** Two nodes that compute the same from the same: the second one's users use the first one's outputs. */
 export const commonSubexpressions: Pass = {

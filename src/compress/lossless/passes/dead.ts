@@ -1,4 +1,5 @@
-import { inStandardDomain, isRandom, isStandard, NEWEST_OPSET, type Pass } from "../pass.ts";
+import { isRandom } from "../../../onnx/random.ts";
+import { inStandardDomain, isStandard, NEWEST_OPSET, type Pass } from "../pass.ts";
 
 /**
  * Nodes that no output depends on. Nodes of other domains stay, because nobody here knows what they do, and random

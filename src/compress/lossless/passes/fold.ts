@@ -2,9 +2,10 @@ import { withTensorsAtHand } from "../../../onnx/constant/at-hand.ts";
 import { evaluateNode } from "../../../onnx/constant/evaluate.ts";
 import { DataType } from "../../../onnx/data-type.ts";
 import type { Node, Tensor } from "../../../onnx/model.ts";
+import { isRandom } from "../../../onnx/random.ts";
 import type { TensorValue } from "../../../onnx/tensor-value.ts";
 import { compactTensor, computedTensor } from "../derived.ts";
-import { isRandom, NEWEST_OPSET, type Pass, type Rewriting, staticDims } from "../pass.ts";
+import { NEWEST_OPSET, type Pass, type Rewriting, staticDims } from "../pass.ts";
 import type { Scope } from "../scope.ts";
 import { initializerBytes, nodeBytes } from "../size.ts";
 

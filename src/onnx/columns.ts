@@ -1,0 +1,37 @@
+import { type ByteSource, type Bytes, byteLength, checkRange, load, slice } from "./source.ts";
+
+/** Bytes that are read at once to pick columns from; a remote source costs by the read. */
+const CHUNK_BYTES = 4 * 2 ** 20;
+
+/**
+ * Columns of a matrix that lies row by row, as a range of their own that is read when it is needed.
+ * @param rowBytes length of a row
+ * @param from where the columns begin in each row, in bytes
+ * @param to where they end
+ */
+export function columnsOf(matrix: Bytes, rowBytes: number, from: number, to: number): Bytes {
+  const width = to - from;
+  const rows = byteLength(matrix) / rowBytes;
+  const size = rows * width;
+  const source: ByteSource = {
+    size,
+    async read(offset, length) {
+      checkRange(offset, length, size);
+      const picked = new Uint8Array(length);
+      const step = Math.max(1, Math.floor(CHUNK_BYTES / rowBytes));
+      const end = Math.ceil((offset + length) / width);
+      for (let row = Math.floor(offset / width); row < end; row += step) {
+        const last = Math.min(row + step, end);
+        const chunk = await load(slice(matrix, row * rowBytes + from, (last - 1) * rowBytes + to));
+        for (let one = row; one < last; one++) {
+          const start = one * width - offset;
+          const cells = chunk.subarray((one - row) * rowBytes, (one - row) * rowBytes + width);
+          const skipped = Math.max(0, -start);
+          picked.set(cells.subarray(skipped, Math.min(width, length - start)), start + skipped);
+        }
+      }
+      return picked;
+    },
+  };
+  return { source, offset: 0, length: size };
+}

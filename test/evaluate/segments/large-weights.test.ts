@@ -1,0 +1,126 @@
+import { describe, expect, test } from "vitest";
+import { collectMoments } from "../../../src/evaluate/moments/collect.ts";
+import { SegmentPlan } from "../../../src/evaluate/segments/segment-plan.ts";
+import { loadBeside } from "../../../src/evaluate/segments/segment-run.ts";
+import { referenceKernels } from "../../../src/kernels/reference/kernels.ts";
+import { columnsOf } from "../../../src/onnx/columns.ts";
+import { DataType } from "../../../src/onnx/data-type.ts";
+import { nodeOf } from "../../../src/onnx/edit.ts";
+import type { Model, Node } from "../../../src/onnx/model.ts";
+import { bytesSource, load } from "../../../src/onnx/source.ts";
+import { RuntimeRunError } from "../../../src/runtime/errors.ts";
+import { nodeRuntime } from "../../../src/runtime/node.ts";
+import type { Feeds } from "../../../src/runtime/runtime.ts";
+import { floats, floatTensor, graphOf, modelOf, value } from "../../compress/tiny.ts";
+import { answersOf, bitsOf, MemoryScratch } from "./answers.ts";
+
+const WORDS = 2000;
+const WIDTH = 300;
+const TABLE_BYTES = WORDS * WIDTH * 4;
+
+/** Words, a hidden layer, and scores of all words, in each of the ways in which exporters write the last layer. */
+function languageModel(
+  head: "MatMul" | "MatMul+Add" | "Add+MatMul" | "tied" | "Gemm" | "Gemm transB",
+): Model {
+  const turned = head === "Gemm transB";
+  const last: Record<typeof head, readonly Node[]> = {
+    MatMul: [nodeOf("MatMul", ["h", "head"], ["y"])],
+    "MatMul+Add": [nodeOf("MatMul", ["h", "head"], ["p"]), nodeOf("Add", ["p", "bias"], ["y"])],
+    "Add+MatMul": [nodeOf("MatMul", ["h", "head"], ["p"]), nodeOf("Add", ["bias", "p"], ["y"])],
+    tied: [nodeOf("Transpose", ["table"], ["turned"]), nodeOf("MatMul", ["h", "turned"], ["y"])],
+    Gemm: [nodeOf("Gemm", ["h", "head", "bias"], ["y"])],
+    "Gemm transB": [nodeOf("Gemm", ["h", "head", "bias"], ["y"], { transB: { type: "int", value: 1 } })],
+  };
+  const dims = turned ? [WORDS, WIDTH] : [WIDTH, WORDS];
+  return modelOf(
+    graphOf({
+      nodes: [
+        nodeOf("Gather", ["table", "words"], ["e"]),
+        nodeOf("MatMul", ["e", "w"], ["m"]),
+        nodeOf("Relu", ["m"], ["h"]),
+        ...last[head],
+      ],
+      initializers: [
+        floatTensor("table", [WORDS, WIDTH], floats([WORDS, WIDTH], 1)),
+        floatTensor("w", [WIDTH, WIDTH], floats([WIDTH, WIDTH], 2)),
+        floatTensor("head", dims, floats(dims, 3)),
+        floatTensor("bias", [WORDS], floats([WORDS], 4)),
+      ],
+      inputs: [value("words", ["length"], DataType.INT64)],
+      outputs: [value("y", ["length", WORDS])],
+    }),
+  );
+}
+
+const words = (...numbers: number[]): Feeds => ({
+  words: { dataType: DataType.INT64, dims: [numbers.length], data: BigInt64Array.from(numbers, BigInt) },
+});
+const FEEDS = [words(5, 1999, 0, 5, 6, -1), words(1000)];
+const HEADS = ["MatMul", "MatMul+Add", "Add+MatMul", "tied", "Gemm", "Gemm transB"] as const;
+
+describe("weights that no budget holds", () => {
+  test.each(HEADS)(
+    "a language model that ends with %s answers as it does whole, to the bit",
+    async (head) => {
+      const model = languageModel(head);
+      const whole = await answersOf(model, FEEDS, Number.POSITIVE_INFINITY);
+      const parts = await answersOf(model, FEEDS, TABLE_BYTES, new MemoryScratch());
+      expect(parts.segments).toBeGreaterThan(6);
+      expect(parts.parted).toBe(0);
+      expect(bitsOf(parts.answers)).toBe(bitsOf(whole.answers));
+    },
+  );
+
+  test("no segment is given more of a weight than the budget, and none the table of words", async () => {
+    const model = languageModel("MatMul");
+    const runtime = await nodeRuntime();
+    const plan = await SegmentPlan.of(model, FEEDS, { runtime, memory: TABLE_BYTES, scratch: null });
+    const segments = await plan!.segments(["y"]);
+    expect(segments[0]!.rows).not.toBeNull();
+    for (const { model: part, rows } of segments) {
+      if (rows) continue;
+      const bytes = part.graph.initializers.reduce((sum, { dims }) => sum + dims[0]! * (dims[1] ?? 1) * 4, 0);
+      expect(3 * bytes).toBeLessThanOrEqual(TABLE_BYTES);
+      await (await loadBeside(part, runtime)).release();
+    }
+  });
+
+  test("their moments are those of the whole model, to the bit", async () => {
+    const model = languageModel("MatMul+Add");
+    const momentsIn = async (memory: number) => {
+      const execution = { runtime: await nodeRuntime(), memory, scratch: null };
+      return Array.fromAsync(collectMoments({ model, feeds: FEEDS, execution, kernels: referenceKernels }));
+    };
+    const whole = await momentsIn(Number.POSITIVE_INFINITY);
+    expect(whole.filter(({ matrices }) => matrices !== null)).toHaveLength(2);
+    expect(bitsOf(await momentsIn(TABLE_BYTES))).toBe(bitsOf(whole));
+  });
+
+  test("a row outside the table is refused, as the runtime does", async () => {
+    for (const memory of [TABLE_BYTES, Number.POSITIVE_INFINITY]) {
+      await expect(answersOf(languageModel("MatMul"), [words(WORDS)], memory)).rejects.toThrow(
+        RuntimeRunError,
+      );
+    }
+  });
+});
+
+test("columns of a matrix are read as they are needed, whatever part of them is asked for", async () => {
+  const matrix = Uint8Array.from({ length: 12 * 10 }, (_, i) => i);
+  const source = bytesSource(matrix);
+  const picked = columnsOf({ source, offset: 0, length: matrix.length }, 10, 3, 7);
+  const expected = Array.from({ length: 12 }, (_, row) =>
+    [3, 4, 5, 6].map((column) => row * 10 + column),
+  ).flat();
+  expect([...(await load(picked))]).toEqual(expected);
+  if (picked instanceof Uint8Array) throw new Error("nothing should have been read yet");
+  for (const [offset, length] of [
+    [0, 1],
+    [5, 3],
+    [6, 30],
+    [47, 1],
+    [13, 0],
+  ] as const) {
+    expect([...(await picked.source.read(offset, length))]).toEqual(expected.slice(offset, offset + length));
+  }
+});
