@@ -2,6 +2,7 @@ import { rmSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { RunMemory } from "../evaluate/segments/execution.ts";
 import type { JobHost, Json, LayerWork, WeightsDone } from "../jobs/job.ts";
 import { layerProgress, treatInTurn } from "../jobs/layers-in-turn.ts";
 import type { Kernels } from "../kernels/kernels.ts";
@@ -11,8 +12,8 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { threadsFor, treatInThreads } from "./layer-pool.ts";
 import { LocalBlobs } from "./local-blobs.ts";
 
-/** Bytes that a running model may take in this process: most of the 4 GiB that WASM can address. */
-export const RUN_BYTES = 3.5 * 2 ** 30;
+/** Bytes that a running model may take in this process: a gibibyte; a model that does not fit takes no more than it must. */
+export const RUN_MEMORY: RunMemory = { whole: 2 ** 30, segments: 128 * 2 ** 20 };
 
 export type OnProgress = (step: string, progress: number, weights?: WeightsDone) => void;
 
@@ -25,14 +26,14 @@ const WORTH_THREADS = 2 ** 20;
  */
 export class LocalHost implements JobHost {
   readonly blobs: LocalBlobs;
-  readonly memory: number;
+  readonly memory: RunMemory;
   private readonly onProgress: OnProgress;
   private readonly folder: string;
   private readonly interrupted: () => void;
   private loading: Promise<Runtime> | null = null;
   private loadingKernels: Promise<Kernels> | null = null;
 
-  private constructor(folder: string, onProgress: OnProgress, memory: number) {
+  private constructor(folder: string, onProgress: OnProgress, memory: RunMemory) {
     this.memory = memory;
     this.folder = folder;
     this.blobs = new LocalBlobs(folder);
@@ -46,7 +47,7 @@ export class LocalHost implements JobHost {
   }
 
   /** @param memory bytes that a running model may take */
-  static async create(onProgress: OnProgress, memory = RUN_BYTES): Promise<LocalHost> {
+  static async create(onProgress: OnProgress, memory = RUN_MEMORY): Promise<LocalHost> {
     return new LocalHost(await mkdtemp(join(tmpdir(), "hone-")), onProgress, memory);
   }
 

@@ -7,7 +7,7 @@ import { readModel } from "../onnx/read.ts";
 import { inOrder, validateModel } from "../onnx/validate.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import { contentOf } from "./file-source.ts";
-import { RUN_BYTES } from "./local-host.ts";
+import { RUN_MEMORY } from "./local-host.ts";
 import { openModel } from "./open-model.ts";
 import type { SamplesFile } from "./options.ts";
 
@@ -19,7 +19,7 @@ export async function fidelityOf(
 ): Promise<Fidelity> {
   const calibration = samples && { bytes: await contentOf(samples.path), format: samples.format };
   const runtime = await nodeRuntime();
-  const execution = { runtime, memory: RUN_BYTES, scratch: null };
+  const execution = { runtime, memory: RUN_MEMORY, scratch: null };
   const reference = await withModel(original, (model) =>
     makeReference({ model, original: executable(model, execution), calibration }),
   );

@@ -1,6 +1,7 @@
 import type { Mix } from "../../schemas/mix.ts";
 import type { PlanOptions } from "../../schemas/plan.ts";
 import type { Recipe } from "../../schemas/recipe.ts";
+import type { RunMemory } from "../evaluate/segments/execution.ts";
 import type { Kernels } from "../kernels/kernels.ts";
 import type { ByteSource } from "../onnx/source.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -29,7 +30,7 @@ export interface JobHost {
   treatLayers(work: LayerWork): Promise<void>;
   runtime(): Promise<Runtime>;
   /** Bytes that a model and what it computes may take while it runs; one that takes more is run in segments. */
-  readonly memory: number;
+  readonly memory: RunMemory;
   kernels(): Promise<Kernels>;
   /** Milliseconds, for durations only. Async, because workerd's clock stands still between I/O. */
   now(): Promise<number>;

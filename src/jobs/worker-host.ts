@@ -1,4 +1,5 @@
 import type { WorkflowStep, WorkflowStepConfig } from "cloudflare:workers";
+import { atMost } from "../evaluate/segments/execution.ts";
 import type { Kernels } from "../kernels/kernels.ts";
 import { workerdKernels } from "../kernels/wasm/workerd.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -22,7 +23,7 @@ export const DURABLE: WorkflowStepConfig = {
 const PROGRESS_STEP = 0.01;
 
 /** Of the 128 MB of an isolate the half; the rest is for the code, the samples and what a step works on. */
-const RUN_BYTES = 64 * 2 ** 20;
+const MEMORY = atMost(64 * 2 ** 20);
 
 /** Looks without a single new layer, each after sending for those that are missing, before the job is given up. */
 const MOST_IDLE = 12;
@@ -31,7 +32,7 @@ const PATIENCE_S = 300;
 /** A job's host in the Worker: steps of a Workflow, R2 objects, progress in D1, layers by way of a queue. */
 export class WorkerHost implements JobHost {
   readonly blobs: Objects;
-  readonly memory = RUN_BYTES;
+  readonly memory = MEMORY;
   private readonly workflow: WorkflowStep;
   private readonly store: Store;
   private readonly bindings: Bindings;

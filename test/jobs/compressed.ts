@@ -1,6 +1,7 @@
 import type { Recipe } from "../../schemas/recipe.ts";
 import { Report } from "../../schemas/report.ts";
 import { LocalHost } from "../../src/cli/local-host.ts";
+import { atMost } from "../../src/evaluate/segments/execution.ts";
 import { runCompression } from "../../src/jobs/pipeline.ts";
 import { bytesSource } from "../../src/onnx/source.ts";
 import type { Feeds } from "../../src/runtime/runtime.ts";
@@ -22,7 +23,7 @@ export async function compressed(
   samples: Uint8Array | null = null,
   memory?: number,
 ): Promise<{ artifact: Uint8Array; report: Report }> {
-  const host = await LocalHost.create(() => {}, memory);
+  const host = await LocalHost.create(() => {}, memory === undefined ? undefined : atMost(memory));
   try {
     host.blobs.mount("model", bytesSource(model));
     if (samples) host.blobs.mount("samples", bytesSource(samples));

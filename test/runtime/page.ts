@@ -1,3 +1,4 @@
+import { atMost } from "../../src/evaluate/segments/execution.ts";
 import type { Blobs, JobHost } from "../../src/jobs/job.ts";
 import { treatInTurn } from "../../src/jobs/layers-in-turn.ts";
 import { runCompression } from "../../src/jobs/pipeline.ts";
@@ -10,7 +11,7 @@ import { recogniserDigest } from "./same-bits.ts";
 /** What a page does with the engine: everything in memory, each step once. */
 class PageHost implements JobHost {
   readonly blobs: Blobs & { bytes: Map<string, Uint8Array> };
-  readonly memory = 2 ** 30;
+  readonly memory = atMost(2 ** 30);
 
   constructor(model: Uint8Array) {
     const bytes = new Map([["model", model]]);

@@ -129,7 +129,7 @@ function layersOf({ task, moments, reason }: Collected): LayerMoments[] {
 
 /** A segment gives back no more than a quarter of the memory that it runs in. */
 function inSegments(limits: MomentsLimits, { execution }: MomentsOptions): MomentsLimits {
-  return { ...limits, activationBytes: Math.min(limits.activationBytes, execution.memory / 4) };
+  return { ...limits, activationBytes: Math.min(limits.activationBytes, execution.memory.segments / 4) };
 }
 
 async function runPass(

@@ -3,13 +3,17 @@ import type { Runtime } from "../../runtime/runtime.ts";
 /** How models are run on a host. */
 export interface Execution {
   readonly runtime: Runtime;
-  /**
-   * Bytes that a model and what it computes may take while it runs. One that would take more is run in segments, and
-   * one quarter of them is for values between segments.
-   */
-  readonly memory: number;
+  readonly memory: RunMemory;
   /** Where values between segments go that do not fit; null keeps them all in memory. */
   readonly scratch: Scratch | null;
+}
+
+/** Bytes that running models may take. */
+export interface RunMemory {
+  /** A model that would take more, with what it computes, is run in segments. */
+  readonly whole: number;
+  /** Of one that does not fit: a segment with what it computes, and for a quarter values between segments. */
+  readonly segments: number;
 }
 
 /** Bytes that are put aside for a while. */
@@ -20,7 +24,12 @@ export interface Scratch {
   drop(key: string): Promise<void>;
 }
 
+/** So many bytes for a model, whole or in segments. */
+export function atMost(bytes: number): RunMemory {
+  return { whole: bytes, segments: bytes };
+}
+
 /** All models are run whole. */
 export function whole(runtime: Runtime): Execution {
-  return { runtime, memory: Number.POSITIVE_INFINITY, scratch: null };
+  return { runtime, memory: atMost(Number.POSITIVE_INFINITY), scratch: null };
 }

@@ -46,7 +46,7 @@ export class SegmentPlan {
    * @param feeds what it is going to be run on, as far as that is known; else its open sizes are taken for 1
    */
   static async of(model: Model, feeds: readonly Feeds[], { memory }: Execution): Promise<SegmentPlan | null> {
-    if (memory === Number.POSITIVE_INFINITY) return null;
+    if (memory.whole === Number.POSITIVE_INFINITY) return null;
     const inputShapes = Object.fromEntries(
       Object.entries(largest(feeds)).map(([name, { dims }]) => [name, dims]),
     );
@@ -55,8 +55,8 @@ export class SegmentPlan {
     const given = await graphOf(model);
     const extent = new Extent(given, 0, outputs);
     for (let taken = 0; taken < given.nodes.length; taken++) extent.grow();
-    if (extent.bytesAsFile <= memory) return null;
-    const budget = LOADED * memory;
+    if (extent.bytesAsFile <= memory.whole) return null;
+    const budget = LOADED * memory.segments;
     const parts = { ...model, graph: splitWeights(named(model.graph), budget, freshNames(model)) };
     const graph = await graphOf(parts);
     return new SegmentPlan(parts, graph, cutGraph(graph, outputs, budget), budget);

@@ -28,7 +28,7 @@ export class SegmentRun {
     this.#segments = segments;
     this.#feeds = feeds;
     this.#execution = execution;
-    this.#room = new Room(BETWEEN * execution.memory);
+    this.#room = new Room(BETWEEN * execution.memory.segments);
     this.#lastReads = new Map(
       segments.flatMap(({ inputs }, place) => inputs.map((name) => [name, place] as const)),
     );

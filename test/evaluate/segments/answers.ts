@@ -1,5 +1,5 @@
 import { executable } from "../../../src/evaluate/segments/executable.ts";
-import type { Scratch } from "../../../src/evaluate/segments/execution.ts";
+import { atMost, type Scratch } from "../../../src/evaluate/segments/execution.ts";
 import { SegmentPlan } from "../../../src/evaluate/segments/segment-plan.ts";
 import type { Model } from "../../../src/onnx/model.ts";
 import { readModel } from "../../../src/onnx/read.ts";
@@ -16,7 +16,7 @@ export async function answersOf(
   memory: number,
   scratch: Scratch | null = null,
 ): Promise<{ answers: Feeds[]; segments: number; parted: number }> {
-  const execution = { runtime: await nodeRuntime(), memory, scratch };
+  const execution = { runtime: await nodeRuntime(), memory: atMost(memory), scratch };
   const plan = await SegmentPlan.of(model, feeds, execution);
   const session = await executable(model, execution).open(feeds);
   const answers: Feeds[] = [];

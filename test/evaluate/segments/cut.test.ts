@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { cutGraph } from "../../../src/evaluate/segments/cut.ts";
+import { atMost } from "../../../src/evaluate/segments/execution.ts";
 import { Extent } from "../../../src/evaluate/segments/extent.ts";
 import { SegmentPlan } from "../../../src/evaluate/segments/segment-plan.ts";
 import { workGraph } from "../../../src/evaluate/segments/work-graph.ts";
@@ -106,7 +107,7 @@ describe("cutting a graph", () => {
         const runtime = await nodeRuntime();
         const plan = await SegmentPlan.of(model, [{ x: fed([2, WIDTH]) }], {
           runtime,
-          memory,
+          memory: atMost(memory),
           scratch: null,
         });
         const segments = (await plan?.segments(outputsOf(model))) ?? [];

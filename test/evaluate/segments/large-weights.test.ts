@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { collectMoments } from "../../../src/evaluate/moments/collect.ts";
+import { atMost } from "../../../src/evaluate/segments/execution.ts";
 import { SegmentPlan } from "../../../src/evaluate/segments/segment-plan.ts";
 import { loadBeside } from "../../../src/evaluate/segments/segment-run.ts";
 import { referenceKernels } from "../../../src/kernels/reference/kernels.ts";
@@ -74,7 +75,7 @@ describe("weights that no budget holds", () => {
   test("no segment is given more of a weight than the budget, and none the table of words", async () => {
     const model = languageModel("MatMul");
     const runtime = await nodeRuntime();
-    const plan = await SegmentPlan.of(model, FEEDS, { runtime, memory: TABLE_BYTES, scratch: null });
+    const plan = await SegmentPlan.of(model, FEEDS, { runtime, memory: atMost(TABLE_BYTES), scratch: null });
     const segments = await plan!.segments(["y"]);
     expect(segments[0]!.rows).not.toBeNull();
     for (const { model: part, rows } of segments) {
@@ -88,7 +89,7 @@ describe("weights that no budget holds", () => {
   test("their moments are those of the whole model, to the bit", async () => {
     const model = languageModel("MatMul+Add");
     const momentsIn = async (memory: number) => {
-      const execution = { runtime: await nodeRuntime(), memory, scratch: null };
+      const execution = { runtime: await nodeRuntime(), memory: atMost(memory), scratch: null };
       return Array.fromAsync(collectMoments({ model, feeds: FEEDS, execution, kernels: referenceKernels }));
     };
     const whole = await momentsIn(Number.POSITIVE_INFINITY);

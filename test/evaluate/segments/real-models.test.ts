@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { collectMoments, type LayerMoments } from "../../../src/evaluate/moments/collect.ts";
+import { atMost } from "../../../src/evaluate/segments/execution.ts";
 import { referenceKernels } from "../../../src/kernels/reference/kernels.ts";
 import { DataType } from "../../../src/onnx/data-type.ts";
 import type { Model } from "../../../src/onnx/model.ts";
@@ -27,7 +28,7 @@ const MODELS: readonly (readonly [name: string, share: number, segments: number]
 const LIMITS = { fewestVectors: 40, vectorsPerFeature: 0 };
 
 async function momentsOf(model: Model, feeds: readonly Feeds[], memory: number): Promise<LayerMoments[]> {
-  const execution = { runtime: await nodeRuntime(), memory, scratch: null };
+  const execution = { runtime: await nodeRuntime(), memory: atMost(memory), scratch: null };
   const found: LayerMoments[] = [];
   for await (const one of collectMoments({
     model,
