@@ -62,6 +62,9 @@ export const StepReport = z.strictObject({
   seconds: z.number(),
   bytes_read: z.number(),
   bytes_written: z.number(),
+  peak_bytes: z
+    .number()
+    .describe("WASM memories and large buffers of the engine, at the most, as it accounts for them."),
 });
 
 export const Report = z

@@ -20,6 +20,7 @@ try {
     {
       blobs,
       kernels: async () => kernels,
+      wasmBytes: () => kernels.memoryBytes(),
       now: async () => performance.now(),
     },
   );

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { RunMemory } from "../evaluate/segments/execution.ts";
 import type { JobHost, Json, LayerWork, WeightsDone } from "../jobs/job.ts";
 import { layerProgress, treatInTurn } from "../jobs/layers-in-turn.ts";
+import { WasmHomes } from "../jobs/wasm-homes.ts";
 import type { Kernels } from "../kernels/kernels.ts";
 import { nodeKernels } from "../kernels/wasm/node.ts";
 import { nodeRuntime } from "../runtime/node.ts";
@@ -30,8 +31,7 @@ export class LocalHost implements JobHost {
   private readonly onProgress: OnProgress;
   private readonly folder: string;
   private readonly interrupted: () => void;
-  private loading: Promise<Runtime> | null = null;
-  private loadingKernels: Promise<Kernels> | null = null;
+  private readonly homes = new WasmHomes(nodeRuntime, nodeKernels);
 
   private constructor(folder: string, onProgress: OnProgress, memory: RunMemory) {
     this.memory = memory;
@@ -73,13 +73,15 @@ export class LocalHost implements JobHost {
   }
 
   runtime(): Promise<Runtime> {
-    this.loading ??= nodeRuntime();
-    return this.loading;
+    return this.homes.runtime();
   }
 
   kernels(): Promise<Kernels> {
-    this.loadingKernels ??= nodeKernels();
-    return this.loadingKernels;
+    return this.homes.kernels();
+  }
+
+  wasmBytes(): number {
+    return this.homes.bytes();
   }
 
   async now(): Promise<number> {

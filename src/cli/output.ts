@@ -4,10 +4,14 @@ import { pipeline } from "node:stream/promises";
 import { FailedError } from "./errors.ts";
 import { reason } from "./file-source.ts";
 
-/** Writes a whole file by way of a neighbour, so that no half file is left under the name. */
+/**
+ * Writes a whole file by way of a neighbour, so that no half file is left under the name.
+ * @param named what the user knows it by
+ */
 export async function writeOutput(
   path: string,
   content: string | Uint8Array | AsyncIterable<Uint8Array>,
+  named = path,
 ): Promise<void> {
   const part = `${path}.part`;
   try {
@@ -16,7 +20,7 @@ export async function writeOutput(
     await rename(part, path);
   } catch (error) {
     await rm(part, { force: true });
-    if (isFileError(error)) throw new FailedError("file", `cannot write ${path}: ${reason(error)}`);
+    if (isFileError(error)) throw new FailedError("file", `cannot write ${named}: ${reason(error)}`);
     throw error;
   }
 }

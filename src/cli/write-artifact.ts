@@ -12,7 +12,7 @@ import { writeOutput } from "./output.ts";
 export async function writeArtifact(path: string, content: AsyncIterable<Uint8Array>): Promise<void> {
   const arrived = `${path}.arrived`;
   try {
-    await writeOutput(arrived, content);
+    await writeOutput(arrived, content, path);
     const file = await openFile(arrived);
     try {
       const { main, external } = await openArchive(file);

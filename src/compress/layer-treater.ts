@@ -45,6 +45,9 @@ interface Weighed {
   energy: number | null;
 }
 
+/** Arrays as large as the weight that live at once while it is quantised: as it came, in matrices, pruned, on its way, and what comes of it. */
+const COPIES = 9;
+
 /**
  * Carries out treatments of one layer. What several treatments have in common (factors of its Gram matrices,
  * decompositions) is computed when it is first needed. The same layer and treatment give the same bytes.
@@ -86,6 +89,13 @@ export class LayerTreater {
 
   get elements(): number {
     return this.#matrices.length;
+  }
+
+  /** Bytes that treating it holds at the most: copies of the weight, and its moments as they came and as they are used. */
+  get workingBytes(): number {
+    const moments = [...new Set([...this.#seen.moments, ...this.#expected.moments])];
+    const grams = moments.reduce((sum, one) => sum + (one?.gram?.byteLength ?? 0), 0);
+    return COPIES * this.#matrices.byteLength + grams;
   }
 
   /** Multiplications that a treatment takes, about. */

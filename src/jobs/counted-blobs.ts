@@ -1,18 +1,25 @@
 import type { ByteSource } from "../onnx/source.ts";
-import type { Blobs } from "./job.ts";
+import type { Blobs, JobHost } from "./job.ts";
+import { MemoryAccount } from "./memory-account.ts";
 
-/** A host's blobs that count the bytes going through them. */
+/** Of an object that is being written, what is in memory at the most. */
+const WRITE_BYTES = 8 * 2 ** 20;
+
+/** A host's blobs that count the bytes going through them, and those that are held while they do. */
 export class CountedBlobs implements Blobs {
   read = 0;
   written = 0;
+  readonly memory: MemoryAccount;
   readonly #blobs: Blobs;
 
-  constructor(blobs: Blobs) {
-    this.#blobs = blobs;
+  constructor(host: Pick<JobHost, "blobs" | "wasmBytes">) {
+    this.#blobs = host.blobs;
+    this.memory = new MemoryAccount(() => host.wasmBytes());
   }
 
   async put(key: string, chunks: AsyncIterable<Uint8Array>, size: number): Promise<void> {
-    await this.#blobs.put(key, chunks, size);
+    const buffered = Math.min(size, WRITE_BYTES);
+    await this.memory.holding(buffered, () => this.#blobs.put(key, chunks, size));
     this.written += size;
   }
 
@@ -27,7 +34,7 @@ export class CountedBlobs implements Blobs {
       size: source.size,
       read: (offset, length) => {
         this.read += length;
-        return source.read(offset, length);
+        return this.memory.holding(length, () => source.read(offset, length));
       },
     };
   }

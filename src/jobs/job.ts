@@ -32,6 +32,8 @@ export interface JobHost {
   /** Bytes that a model and what it computes may take while it runs; one that takes more is run in segments. */
   readonly memory: RunMemory;
   kernels(): Promise<Kernels>;
+  /** Bytes that the WASM memories of runtime and kernels take. */
+  wasmBytes(): number;
   /** Milliseconds, for durations only. Async, because workerd's clock stands still between I/O. */
   now(): Promise<number>;
 }

@@ -78,7 +78,7 @@ export class LayerBlocks {
 
   /** Block by block all treatments, so that each block is read once. */
   async #treatEach() {
-    const { table, host, blobs, facts: shared } = this.#context;
+    const { table, host, blobs, memory, facts: shared } = this.#context;
     const facts = table.facts[this.#index]!;
     const nothing = (reason: string) => ({ treatments: [], reason, treated: [] });
     if (this.#parts === null) {
@@ -110,13 +110,17 @@ export class LayerBlocks {
       });
       chosen ??= treatmentsFor(treater, table.policy, facts.name);
       if (treater.untreatable !== null) return nothing(treater.untreatable);
-      if (chosen.treatments.length === 0) break;
-      const candidates: Candidate[] = [];
-      for (const [t, treatment] of chosen.treatments.entries()) {
-        const { result, candidate } = treater.treat(treatment);
-        await storeResult(blobs, this.#blockKey(b, t), result);
-        candidates.push(candidate);
-      }
+      const { treatments } = chosen;
+      if (treatments.length === 0) break;
+      const candidates = await memory.holding(treater.workingBytes + reader.heldBytes, async () => {
+        const found: Candidate[] = [];
+        for (const [t, treatment] of treatments.entries()) {
+          const { result, candidate } = treater.treat(treatment);
+          await storeResult(blobs, this.#blockKey(b, t), result);
+          found.push(candidate);
+        }
+        return found;
+      });
       treated.push({ candidates, energies: treater.energies });
     }
     return { ...chosen!, treated };

@@ -1,4 +1,5 @@
 import { workerdKernels } from "../kernels/wasm/workerd.ts";
+import { workerdRuntime } from "../runtime/workerd.ts";
 import { workerdNow } from "../runtime/workerd-clock.ts";
 import type { Bindings, LayerMessage } from "../store/bindings.ts";
 import { jobPrefix } from "../store/object-keys.ts";
@@ -8,6 +9,7 @@ import type { LayerWork } from "./job.ts";
 import { LayerTasks, treatedKey, treatedPrefix } from "./layer-tasks.ts";
 import { freeJob } from "./lifecycle.ts";
 import { StorageError, StoredBlobs } from "./stored-blobs.ts";
+import { WasmHomes } from "./wasm-homes.ts";
 import { type Lazy, lazy } from "./workbench.ts";
 
 /** The event that wakes a job whose layers are all treated, or one of whose layers has failed it. */
@@ -73,10 +75,14 @@ export async function treatBatch(
   // Messages of one job share what they open.
   const opened = new Map<string, Lazy<LayerTasks>>();
   const open = (prefix: string): Promise<LayerTasks> => {
-    const kernels = lazy(workerdKernels);
-    const blobs = new StoredBlobs(store.objects);
-    const tasks =
-      opened.get(prefix) ?? lazy(() => LayerTasks.open({ prefix }, { blobs, kernels, now: workerdNow }));
+    const homes = new WasmHomes(workerdRuntime, workerdKernels);
+    const host = {
+      blobs: new StoredBlobs(store.objects),
+      kernels: () => homes.kernels(),
+      wasmBytes: () => homes.bytes(),
+      now: workerdNow,
+    };
+    const tasks = opened.get(prefix) ?? lazy(() => LayerTasks.open({ prefix }, host));
     opened.set(prefix, tasks);
     return tasks();
   };

@@ -9,7 +9,7 @@ import { readStored } from "./stored-model.ts";
 import { leaveLayer, type TreatedChoices, type TreatFacts, treatLayer } from "./treat-layer.ts";
 
 /** What a place that treats layers gives. */
-export type TaskHost = Pick<JobHost, "blobs" | "kernels" | "now">;
+export type TaskHost = Pick<JobHost, "blobs" | "kernels" | "wasmBytes" | "now">;
 
 /** Everything that a place which knows nothing but the job's prefix has to be told of its layers. */
 export type LayerFile = {
@@ -71,7 +71,7 @@ export class LayerTasks {
   }
 
   static async open(job: Prefixed, host: TaskHost): Promise<LayerTasks> {
-    const blobs = new CountedBlobs(host.blobs);
+    const blobs = new CountedBlobs(host);
     const file = await readJson<LayerFile>(blobs, fileKey(job));
     const model = await readStored(blobs, file.model);
     return new LayerTasks(job, host, blobs, await LayerTable.of(model, file.recipe), file);
@@ -112,7 +112,14 @@ export class LayerTasks {
 
   get #context() {
     const { facts } = this.#file;
-    return { job: this.#job, facts, table: this.#table, host: this.#host, blobs: this.#blobs };
+    return {
+      job: this.#job,
+      facts,
+      table: this.#table,
+      host: this.#host,
+      blobs: this.#blobs,
+      memory: this.#blobs.memory,
+    };
   }
 
   async #write(index: number, work: () => Promise<TreatedChoices>): Promise<void> {

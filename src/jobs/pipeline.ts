@@ -24,7 +24,7 @@ import { Workbench } from "./workbench.ts";
  *   MixError, TargetUnreachableError, RuntimeRunError), JobFailure where a step is durable
  */
 export async function runCompression(job: CompressionJob, host: JobHost): Promise<CompressionOutcome> {
-  const blobs = new CountedBlobs(host.blobs);
+  const blobs = new CountedBlobs(host);
   const steps = new StepLog(host, blobs);
   const upload = await steps.run("inspect", 0, () => inspectUpload(job, blobs));
   const bench = new Workbench(job, host, blobs, upload.macs);

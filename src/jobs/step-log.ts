@@ -1,4 +1,5 @@
 import type { JobHost, Json } from "./job.ts";
+import type { MemoryAccount } from "./memory-account.ts";
 
 /** What a step cost, for the report. */
 export type StepCost = {
@@ -6,12 +7,14 @@ export type StepCost = {
   readonly seconds: number;
   readonly bytes_read: number;
   readonly bytes_written: number;
+  readonly peak_bytes: number;
 };
 
-/** Bytes that a job has read and written so far. */
+/** Bytes that a job has read and written so far, and those that it holds. */
 export interface Traffic {
   readonly read: number;
   readonly written: number;
+  readonly memory: MemoryAccount;
 }
 
 /** Runs the named steps of one job and keeps what each of them cost, across restarts too. */
@@ -48,7 +51,8 @@ export async function costing<T>(
   traffic: Traffic,
   work: () => Promise<T>,
 ): Promise<{ value: T; cost: StepCost }> {
-  const { read, written } = traffic;
+  const { read, written, memory } = traffic;
+  memory.takePeak();
   const start = await host.now();
   const value = await work();
   const cost = {
@@ -56,6 +60,7 @@ export async function costing<T>(
     seconds: Math.round((await host.now()) - start) / 1000,
     bytes_read: traffic.read - read,
     bytes_written: traffic.written - written,
+    peak_bytes: memory.takePeak(),
   };
   return { value, cost };
 }

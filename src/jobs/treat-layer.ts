@@ -2,17 +2,20 @@ import type { LayerChoices } from "../compress/allocate/decide.ts";
 import { candidatesToTry } from "../compress/allocate/probe.ts";
 import { treatmentsFor } from "../compress/allocate/treatments.ts";
 import { undominated } from "../compress/allocate/undominated.ts";
-import { type TreatedLayer, untouchedLayer } from "../compress/treated-layer.ts";
-import { UNTOUCHED } from "../compress/treatment.ts";
+import type { LayerTreater } from "../compress/layer-treater.ts";
+import { untouchedLayer } from "../compress/treated-layer.ts";
+import { type Candidate, UNTOUCHED } from "../compress/treatment.ts";
 import { storedAs } from "../compress/weight.ts";
 import type { MomentsFacts } from "./gather-moments.ts";
 import type { Blobs, CompressionJob, JobHost } from "./job.ts";
 import { LayerBlocks } from "./layer-blocks.ts";
 import { resultKey, storeResult } from "./layer-results.ts";
 import { type LayerTable, nonzeroOf } from "./layer-table.ts";
+import type { MemoryAccount } from "./memory-account.ts";
 import { openTreater } from "./open-treater.ts";
+import { copyBlob } from "./put-bytes.ts";
 import { readOffers, type StoredOffer } from "./share-bases.ts";
-import { putTrial } from "./trial-file.ts";
+import { putTrial, type TrialWeights } from "./trial-file.ts";
 
 /** What all layers' treatments need to know beside the model, the same wherever they are carried out. */
 export type TreatFacts = {
@@ -36,6 +39,7 @@ export interface TreatContext {
   readonly table: LayerTable;
   readonly host: Pick<JobHost, "kernels">;
   readonly blobs: Blobs;
+  readonly memory: MemoryAccount;
 }
 
 const UNREACHED = "it is part of a branch or loop, and whether the samples reach it could not be found out";
@@ -45,42 +49,58 @@ const UNREACHED = "it is part of a branch or loop, and whether the samples reach
  * It reads this layer alone and runs no model.
  */
 export async function treatLayer(context: TreatContext, index: number): Promise<TreatedChoices> {
-  const { job, table, facts, blobs } = context;
+  const { table, facts, blobs, memory } = context;
   const layer = table.facts[index]!.name;
   const blocks = LayerBlocks.of(context, index);
   if (blocks) return { choices: await blocks.treat(), tried: [] };
-  const store = (candidate: number, { result }: TreatedLayer) =>
-    storeResult(blobs, resultKey(job, index, candidate), result);
   const treater = await openTreater(
     { ...context, ...facts },
     index,
     await readOffers(blobs, facts.offers, layer),
   );
-  const made = (treated: readonly TreatedLayer[], why: string | null) => choicesOf(layer, treated, why);
+  return memory.holding(treater.workingBytes, () => treatWhole(context, index, treater));
+}
+
+async function treatWhole(
+  { job, table, facts, blobs }: TreatContext,
+  index: number,
+  treater: LayerTreater,
+): Promise<TreatedChoices> {
+  const layer = table.facts[index]!.name;
   const untouched = treater.treat(UNTOUCHED);
-  await store(0, untouched);
+  await storeResult(blobs, resultKey(job, index, 0), untouched.result);
   const { treatments, reason } = treatmentsFor(treater, table.policy, layer);
+  const made = (candidates: readonly Candidate[], why = reason): LayerChoices =>
+    choicesOf(layer, [untouched.candidate, ...candidates], why);
   if (table.policy.mode === "explicit") {
-    const treated = [untouched, ...treatments.slice(0, 1).map((treatment) => treater.treat(treatment))];
-    for (const one of treated.slice(1)) await store(1, one);
-    return { choices: made(treated, reason), tried: [] };
+    const candidates: Candidate[] = [];
+    for (const treatment of treatments.slice(0, 1)) {
+      const { result, candidate } = treater.treat(treatment);
+      await storeResult(blobs, resultKey(job, index, 1), result);
+      candidates.push(candidate);
+    }
+    return { choices: made(candidates), tried: [] };
   }
-  if (facts.trials === null && table.conditional(index)) {
-    return { choices: made([untouched], UNREACHED), tried: [] };
+  if (facts.trials === null && table.conditional(index)) return { choices: made([], UNREACHED), tried: [] };
+  // Results wait as blobs until it is known which of them are worth it; a weight that is to be tried is small.
+  const paying: { candidate: Candidate; at: string; weights: TrialWeights | null }[] = [];
+  for (const [t, treatment] of treatments.entries()) {
+    if (treatment.form !== null && treater.slows(treatment.form)) continue;
+    const { result, candidate, effective, bias } = treater.treat(treatment);
+    if (candidate.bytes >= untouched.candidate.bytes) continue;
+    const at = `${job.prefix}layers/${index}/made/${t}`;
+    await storeResult(blobs, at, result);
+    const weight = facts.trials === null ? null : storedAs(table.facts[index]!.dataType, effective);
+    paying.push({ candidate, at, weights: weight && { weight, bias } });
   }
-  const paying = treatments
-    .filter(({ form }) => form === null || !treater.slows(form))
-    .map((treatment) => treater.treat(treatment))
-    .filter(({ candidate }) => candidate.bytes < untouched.candidate.bytes);
-  const treated = [untouched, ...undominated(paying)];
-  for (const [candidate, one] of treated.entries()) if (candidate > 0) await store(candidate, one);
-  const choices = made(treated, reason);
-  if (facts.trials === null || treated.length === 1) return { choices, tried: [] };
+  const kept = undominated(paying);
+  for (const [i, { at }] of kept.entries()) await copyBlob(blobs, at, resultKey(job, index, i + 1));
+  for (const { at } of paying) await blobs.delete(at);
+  const choices = made(kept.map(({ candidate }) => candidate));
+  if (facts.trials === null || kept.length === 0) return { choices, tried: [] };
   const tried = candidatesToTry(choices.candidates, facts.trials);
   for (const candidate of tried) {
-    const { effective, bias } = treated[candidate]!;
-    const weight = storedAs(table.facts[index]!.dataType, effective);
-    await putTrial(blobs, job, { layer: index, candidate }, { weight, bias });
+    await putTrial(blobs, job, { layer: index, candidate }, kept[candidate - 1]!.weights!);
   }
   return { choices, tried };
 }
@@ -95,10 +115,9 @@ export async function leaveLayer(
   const nonzero = await nonzeroOf(table.layers[index]!);
   const untouched = untouchedLayer(facts, null, nonzero, UNTOUCHED);
   await storeResult(blobs, resultKey(job, index, 0), untouched.result);
-  return { choices: choicesOf(facts.name, [untouched], reason), tried: [] };
+  return { choices: choicesOf(facts.name, [untouched.candidate], reason), tried: [] };
 }
 
-function choicesOf(layer: string, treated: readonly TreatedLayer[], reason: string | null): LayerChoices {
-  const candidates = treated.map(({ candidate }) => candidate);
+function choicesOf(layer: string, candidates: readonly Candidate[], reason: string | null): LayerChoices {
   return { layer, candidates, influence: null, losses: null, reason };
 }

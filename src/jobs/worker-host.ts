@@ -12,6 +12,7 @@ import { type Failure, failureOf, JobEndedError, JobFailure } from "./failures.t
 import type { JobHost, Json, LayerWork } from "./job.ts";
 import { giveOutLayers, LAYERS_DONE, type LayersLeft } from "./layer-queue.ts";
 import { StepJournal } from "./step-journal.ts";
+import { WasmHomes } from "./wasm-homes.ts";
 
 /** For what may pass: a lost isolate, D1 or R2 out of reach. */
 export const DURABLE: WorkflowStepConfig = {
@@ -33,6 +34,7 @@ const PATIENCE_S = 300;
 export class WorkerHost implements JobHost {
   readonly blobs: Objects;
   readonly memory = MEMORY;
+  private readonly homes = new WasmHomes(workerdRuntime, workerdKernels);
   private readonly workflow: WorkflowStep;
   private readonly store: Store;
   private readonly bindings: Bindings;
@@ -112,11 +114,15 @@ export class WorkerHost implements JobHost {
   }
 
   runtime(): Promise<Runtime> {
-    return workerdRuntime();
+    return this.homes.runtime();
   }
 
   kernels(): Promise<Kernels> {
-    return workerdKernels();
+    return this.homes.kernels();
+  }
+
+  wasmBytes(): number {
+    return this.homes.bytes();
   }
 
   now(): Promise<number> {

@@ -10,6 +10,9 @@ import type { FloatArray } from "./reference/matmul.ts";
 export interface Kernels {
   readonly name: string;
 
+  /** Bytes of WASM memory that the largest call so far has taken; nothing is kept of much more than 32 MiB. */
+  memoryBytes(): number;
+
   /** C = A·B: A m × k, B k × n, C m × n. */
   matmul(a: Float32Array, b: Float32Array, m: number, k: number, n: number): Float32Array;
 

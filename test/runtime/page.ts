@@ -2,6 +2,7 @@ import { atMost } from "../../src/evaluate/segments/execution.ts";
 import type { Blobs, JobHost } from "../../src/jobs/job.ts";
 import { treatInTurn } from "../../src/jobs/layers-in-turn.ts";
 import { runCompression } from "../../src/jobs/pipeline.ts";
+import { WasmHomes } from "../../src/jobs/wasm-homes.ts";
 import { browserKernels } from "../../src/kernels/wasm/browser.ts";
 import { bytesSource } from "../../src/onnx/source.ts";
 import { browserRuntime } from "../../src/runtime/browser.ts";
@@ -40,8 +41,13 @@ class PageHost implements JobHost {
   step: JobHost["step"] = (_name, run) => run();
   report = async () => {};
   treatLayers: JobHost["treatLayers"] = (work) => treatInTurn(work, this, () => {});
-  runtime = () => browserRuntime("/ort.wasm");
-  kernels = () => browserKernels("/kernels.wasm");
+  readonly #homes = new WasmHomes(
+    () => browserRuntime("/ort.wasm"),
+    () => browserKernels("/kernels.wasm"),
+  );
+  runtime = () => this.#homes.runtime();
+  kernels = () => this.#homes.kernels();
+  wasmBytes = () => this.#homes.bytes();
   now = async () => performance.now();
 }
 

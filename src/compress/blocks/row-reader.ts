@@ -41,6 +41,11 @@ export class RowReader {
     return weight && new RowReader(facts, cut, weight, stripBytes);
   }
 
+  /** Bytes of the weight that are at hand for the blocks to come. */
+  get heldBytes(): number {
+    return this.#strip?.bytes.byteLength ?? 0;
+  }
+
   /** The block's numbers; undefined where they are of a type that is not compressed. */
   async read(block: RowBlock): Promise<LayerWeight | undefined> {
     const { dims } = factsOfBlock(this.#facts, this.#cut.axis, block);

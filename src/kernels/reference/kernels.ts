@@ -10,6 +10,7 @@ import { thinSvd } from "./svd.ts";
 /** Every kernel in slow, obvious double precision: what the other homes are measured against. */
 export const referenceKernels: Kernels = {
   name: "reference",
+  memoryBytes: () => 0,
   matmul: (a, b, m, k, n) => Float32Array.from(matmul(a, b, m, k, n)),
   matmulTransposed: (a, b, m, k, n) => {
     const transposed = b.map((_, i) => b[(i % n) * k + Math.floor(i / n)]!);

@@ -23,6 +23,7 @@ export function wasmKernels(module: WebAssembly.Module): Kernels {
   const memory = new WasmMemory(module);
   return {
     name: "wasm",
+    memoryBytes: () => memory.most,
     matmul: (a, b, m, k, n) => memory.call((call) => multiply(call, a, b, m, k, n, false)),
     matmulTransposed: (a, b, m, k, n) => memory.call((call) => multiply(call, a, b, m, k, n, true)),
     addGram: (gram, x, rows, n) =>

@@ -34,6 +34,8 @@ const ALIGNMENT = 64;
 export class WasmMemory {
   private readonly module: WebAssembly.Module;
   private instance: WasmExports | null = null;
+  /** Bytes of the largest memory so far. */
+  most = 0;
 
   constructor(module: WebAssembly.Module) {
     this.module = module;
@@ -46,7 +48,9 @@ export class WasmMemory {
     try {
       return run(new Call(wasm));
     } finally {
-      if (wasm.memory.buffer.byteLength > MOST_KEPT_BYTES) this.instance = null;
+      const { byteLength } = wasm.memory.buffer;
+      this.most = Math.max(this.most, byteLength);
+      if (byteLength > MOST_KEPT_BYTES) this.instance = null;
     }
   }
 }
