@@ -75,14 +75,7 @@ export async function treatBatch(
   // Messages of one job share what they open.
   const opened = new Map<string, Lazy<LayerTasks>>();
   const open = (prefix: string): Promise<LayerTasks> => {
-    const homes = new WasmHomes(workerdRuntime, workerdKernels);
-    const host = {
-      blobs: new StoredBlobs(store.objects),
-      kernels: () => homes.kernels(),
-      wasmBytes: () => homes.bytes(),
-      now: workerdNow,
-    };
-    const tasks = opened.get(prefix) ?? lazy(() => LayerTasks.open({ prefix }, host));
+    const tasks = opened.get(prefix) ?? lazy(() => openTasks(prefix, store));
     opened.set(prefix, tasks);
     return tasks();
   };
@@ -98,6 +91,17 @@ export async function treatBatch(
       message.retry({ delaySeconds: Math.min(2 ** (message.attempts - 1), LONGEST_DELAY_S) });
     }
   }
+}
+
+function openTasks(prefix: string, store: Store): Promise<LayerTasks> {
+  const homes = new WasmHomes(workerdRuntime, workerdKernels);
+  const host = {
+    blobs: new StoredBlobs(store.objects),
+    kernels: () => homes.kernels(),
+    wasmBytes: () => homes.bytes(),
+    now: workerdNow,
+  };
+  return LayerTasks.open({ prefix }, host);
 }
 
 async function answer(
