@@ -45,13 +45,18 @@ test("threads give the bytes of one layer after the other, each layer once", asy
   const expected: Uint8Array[] = [];
   await withLayers(INT8, async (_folder, blobs) => {
     const bytes = new Array(LAYERS).fill(1);
-    const host = { blobs, kernels: () => nodeKernels(), now: async () => performance.now() };
+    const host = {
+      blobs,
+      kernels: () => nodeKernels(),
+      wasmBytes: () => 0,
+      now: async () => performance.now(),
+    };
     await treatInTurn({ prefix: "", model: MODEL, bytes, progress: [0, 1] }, host, () => {});
     for (let layer = 0; layer < LAYERS; layer++) expected.push(await resultOf(blobs, layer));
   });
   await withLayers(INT8, async (folder, blobs) => {
     const done: number[] = [];
-    await treatInThreads({ folder, prefix: "" }, LAYERS, (layer) => void done.push(layer));
+    await treatInThreads({ folder, inputs: [], prefix: "" }, LAYERS, (layer) => void done.push(layer));
     expect(done.sort()).toEqual([0, 1, 2, 3, 4]);
     for (const [layer, bytes] of expected.entries()) expect(await resultOf(blobs, layer)).toEqual(bytes);
   });
@@ -59,7 +64,7 @@ test("threads give the bytes of one layer after the other, each layer once", asy
 
 test("a layer that cannot be treated stays as it was, with the reason", async () => {
   const use = async (folder: string, blobs: LocalBlobs) => {
-    await treatInThreads({ folder, prefix: "" }, LAYERS, () => {});
+    await treatInThreads({ folder, inputs: [], prefix: "" }, LAYERS, () => {});
     const { choices } = (await readTreated(blobs, { prefix: "" }, 2)).value;
     expect(choices.candidates).toHaveLength(1);
     expect(choices.reason).toMatch(/^it could not be treated \(\w+\) and stays as it was$/);
@@ -69,7 +74,7 @@ test("a layer that cannot be treated stays as it was, with the reason", async ()
 
 test("under a strict recipe it fails the job", async () => {
   const use = async (folder: string) => {
-    const work = treatInThreads({ folder, prefix: "" }, LAYERS, () => {});
+    const work = treatInThreads({ folder, inputs: [], prefix: "" }, LAYERS, () => {});
     await expect(work).rejects.toMatchObject({
       code: "layer_failed",
       message: expect.stringContaining('"w2"'),

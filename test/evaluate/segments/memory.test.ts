@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { executable } from "../../../src/evaluate/segments/executable.ts";
+import { atMost } from "../../../src/evaluate/segments/execution.ts";
 import { DataType } from "../../../src/onnx/data-type.ts";
 import { nodeOf } from "../../../src/onnx/edit.ts";
 import type { Model, Node, Tensor } from "../../../src/onnx/model.ts";
@@ -53,9 +54,11 @@ test("a model of 165 MB runs in 32 MiB, of which the runtime's WASM takes at mos
   const bytes = model.graph.initializers.reduce((sum, tensor) => sum + tensorByteLength(tensor), 0);
   expect(bytes).toBeGreaterThan(164e6);
   const runtime = await nodeRuntime();
-  const session = await executable(model, { runtime, memory: 32 * MiB, scratch: new MemoryScratch() }).open(
-    [],
-  );
+  const session = await executable(model, {
+    runtime,
+    memory: atMost(32 * MiB),
+    scratch: new MemoryScratch(),
+  }).open([]);
   expect(session.isWhole).toBe(false);
   const data = BigInt64Array.from({ length: 16 }, (_, i) => BigInt(i * 977));
   const answer = await session.run({ words: { dataType: DataType.INT64, dims: [16], data } });
