@@ -240,16 +240,38 @@ export const DeliveryResource = z
   .meta({ id: "Delivery" });
 export type DeliveryResource = z.infer<typeof DeliveryResource>;
 
+const FileBytes = z.int().positive().max(1_099_511_627_776);
+const FileSha256 = z
+  .string()
+  .regex(/^[0-9a-f]{64}$/)
+  .describe("Of the whole file, in hex; checked when the upload is completed.");
+
 export const UploadRequest = z
-  .strictObject({
-    bytes: z.int().positive().max(1_099_511_627_776).describe("Size of the whole file."),
-    name: z.string().min(1).max(256).optional(),
-    sha256: z
-      .string()
-      .regex(/^[0-9a-f]{64}$/)
-      .optional()
-      .describe("Of the whole file, in hex; checked when the upload is completed."),
-  })
+  .union([
+    z.strictObject({
+      bytes: FileBytes.describe("Size of the whole file."),
+      name: z.string().min(1).max(256).optional(),
+      sha256: FileSha256.optional(),
+    }),
+    z.strictObject({
+      files: z
+        .array(
+          z.strictObject({
+            path: z
+              .string()
+              .min(1)
+              .max(512)
+              .describe("Relative to the folder of the model, as the model names it."),
+            bytes: FileBytes,
+            sha256: FileSha256.optional(),
+          }),
+        )
+        .min(1)
+        .max(1000)
+        .describe("One ONNX file, and those that hold its external data."),
+      name: z.string().min(1).max(256).optional(),
+    }),
+  ])
   .meta({ id: "UploadRequest" });
 export type UploadRequest = z.infer<typeof UploadRequest>;
 
@@ -261,6 +283,10 @@ export const UploadResource = z
     bytes: z.int(),
     part_bytes: z.int().describe("Size of every part but the last, chosen by the server."),
     parts: z.int().describe("Number of parts to send, numbered from 1."),
+    files: z
+      .array(z.object({ path: z.string(), bytes: z.int(), first_part: z.int(), parts: z.int() }))
+      .optional()
+      .describe("Which parts belong to which file, where there are several; each file begins a part."),
     received: z.array(z.int()).describe("Numbers of the parts that have arrived."),
     model: id("mdl").nullable().describe("Once completed."),
     created_at: Timestamp,

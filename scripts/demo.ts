@@ -42,7 +42,7 @@ async function demo(path: string, flags: Flags): Promise<void> {
     const hone = new Hone({ apiKey: server.key, baseUrl: server.url });
     say(`  ${server.url} is up after ${since(began)}`);
 
-    say(`Uploading ${basename(path)} (${bytes(model.size)}) …`);
+    say(`Uploading ${basename(path)} (${bytes(filesOf(model).reduce((sum, { size }) => sum + size, 0))}) …`);
     const uploaded = await hone.models.upload(model, { name: basename(path) });
     const macs = uploaded.macs === null ? "" : `, ${quantity(uploaded.macs)} MACs a sample`;
     say(
@@ -72,7 +72,10 @@ async function demo(path: string, flags: Flags): Promise<void> {
     say(`  webhook ${event.type} received, its signature is right`);
 
     const results = await collect(hone, done.id, flags.out);
-    const packed = { before: await gzipped(model), after: await gzipped(await openAsBlob(results.artifact)) };
+    const packed = {
+      before: await gzippedAll(filesOf(model)),
+      after: await gzipped(await openAsBlob(results.artifact)),
+    };
     show(results, packed);
     say(
       `\nDone in ${since(began)}. In ${flags.out}/: artifact.onnx, report.html, report.json, plan.json, plan.svg`,
@@ -124,6 +127,17 @@ function show(
   }
   say(`\nPlan: ${planHeading(plan)}\n${planTable(plan)}`);
   for (const warning of report.warnings) say(`! ${warning}`);
+}
+
+/** The model, and the files of its external data. */
+function filesOf(model: Awaited<ReturnType<typeof uploadable>>): Blob[] {
+  return model instanceof Blob ? [model] : model.map(({ content }) => new Blob([content]));
+}
+
+async function gzippedAll(blobs: readonly Blob[]): Promise<number> {
+  let size = 0;
+  for (const blob of blobs) size += await gzipped(blob);
+  return size;
 }
 
 async function gzipped(blob: Blob): Promise<number> {

@@ -14,7 +14,7 @@ import { ProblemError } from "./problem.ts";
 import { bearer, json, problems } from "./responses.ts";
 import { artifactResponse } from "./results.ts";
 import { storeCalibration } from "./store-calibration.ts";
-import { storeModel } from "./store-model.ts";
+import { arrivedFile, storeModel } from "./store-model.ts";
 import { newRouter, parsed } from "./validation.ts";
 
 const FORM = "multipart/form-data";
@@ -140,7 +140,7 @@ function keepModel(
 ): Promise<ModelResource> {
   const { store, account } = c.var;
   return withIncoming(c, body, async ({ key }) =>
-    storeModel(store, account, await store.objects.open(key), name ?? null, Date.now()),
+    storeModel(store, account, await arrivedFile(store, key), name ?? null, Date.now()),
   );
 }
 

@@ -8,7 +8,7 @@ import type { AppEnv } from "./context.ts";
 import { PageQuery, page } from "./paging.ts";
 import { notFound, ProblemError } from "./problem.ts";
 import { bearer, json, problems } from "./responses.ts";
-import { modelListItem, modelResource, storeModel } from "./store-model.ts";
+import { arrivedFile, modelListItem, modelResource, storeModel } from "./store-model.ts";
 import { newRouter } from "./validation.ts";
 
 /** What a model may be sent as; which it is, the bytes say. */
@@ -51,7 +51,7 @@ models.openapi(
     const { store, account } = c.var;
     const { name } = c.req.valid("query");
     const model = await withIncoming(c, c.req.raw.body, async ({ key }) =>
-      storeModel(store, account, await store.objects.open(key), name ?? null, Date.now()),
+      storeModel(store, account, await arrivedFile(store, key), name ?? null, Date.now()),
     );
     return c.json(model, 201, { Location: `/v1/models/${model.id}` });
   },

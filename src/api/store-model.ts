@@ -1,51 +1,92 @@
 import { createHash } from "node:crypto";
 import type { ModelResource, ModelSummary } from "../../schemas/resources.ts";
 import { timestamp } from "../jobs/resource.ts";
-import { openArchive } from "../onnx/archive.ts";
+import { modelAmong, openArchive } from "../onnx/archive.ts";
 import { inspectModel } from "../onnx/inspect.ts";
 import { readModel } from "../onnx/read.ts";
 import type { ByteSource } from "../onnx/source.ts";
 import { validateModel, validateSparseTensors } from "../onnx/validate.ts";
 import { newId } from "../store/ids.ts";
 import { type ModelFile, type ModelRow, splitModel } from "../store/models.ts";
-import { contentKey, layersKey } from "../store/object-keys.ts";
+import { contentKey, fileKey, layersKey } from "../store/object-keys.ts";
 import { chunksOf } from "../store/objects.ts";
 import type { Store } from "../store/store.ts";
+import { ProblemError } from "./problem.ts";
 
 /** An isolate has 128 MB; a hostile skeleton grows several times over when it is parsed. */
 const ISOLATE_LIMITS = { skeletonBytes: 16 * 2 ** 20, items: 2_000_000 };
 
+/** A file that has arrived. */
+export interface Arrived {
+  readonly source: ByteSource;
+  /** The object that it is, where that may be kept as it lies. */
+  readonly objectKey: string | null;
+  /** As the caller announced it, in hex. */
+  readonly sha256: string | null;
+}
+
+/** A model that has arrived: as a file, which may be an archive, or with the files beside it. */
+export type ArrivedModel =
+  | { readonly kind: "file"; readonly file: Arrived }
+  | { readonly kind: "folder"; readonly files: ReadonlyMap<string, Arrived> };
+
+/** The body of a request, which is deleted at its end. */
+export async function arrivedFile(store: Store, key: string): Promise<ArrivedModel> {
+  const source = await store.objects.open(key);
+  return { kind: "file", file: { source, objectKey: null, sha256: null } };
+}
+
+/** Files from this size on stay where they arrived, and are not looked for among those that are there already. */
+const LARGE = 64 * 2 ** 20;
+
 /**
- * Checks an uploaded file and keeps it as a model. Nothing of a file that is refused stays behind.
- * @throws ModelError that says what is wrong with the file
+ * Checks an uploaded model and keeps it. Nothing of one that is refused stays behind, but for the objects that arrived.
+ * @throws ModelError that says what is wrong with the file, ProblemError where it is not what was announced
  */
 export async function storeModel(
   store: Store,
   account: string,
-  source: ByteSource,
+  arrived: ArrivedModel,
   name: string | null,
   now: number,
 ): Promise<ModelResource> {
-  const archive = await openArchive(source);
-  const { main } = archive;
-  const external = new UsedFiles(archive.external);
-  const model = await readModel(main, { external, limits: ISOLATE_LIMITS });
+  const files = arrived.kind === "file" ? [arrived.file] : [...arrived.files.values()];
+  const whole = arrived.kind === "file" ? await openArchive(arrived.file.source) : folder(arrived.files);
+  const isArchive = arrived.kind === "file" && whole.main !== arrived.file.source;
+  if (isArchive && files[0]!.sha256 !== null) await checkedDigest(files[0]!);
+  const external = new UsedFiles(whole.external);
+  const model = await readModel(whole.main, { external, limits: ISOLATE_LIMITS });
   validateModel(model);
   await validateSparseTensors(model);
   const summary = await inspectModel(model);
   const id = newId("mdl", now);
-  const files: ModelFile[] = [];
+  const used = [["", whole.main] as const, ...external.used].map(([path, source]) => ({
+    path,
+    file: files.find((one) => one.source === source) ?? { source, objectKey: null, sha256: null },
+  }));
+  // All that can be refused is refused before anything is written.
+  const digests: (string | null)[] = [];
+  for (const { file } of used) digests.push(isCopied(file) ? null : await checkedDigest(file));
+  const kept: ModelFile[] = [];
   let sha256 = "";
-  for (const [path, file] of [["", main] as const, ...external.used]) {
-    const stored = await storeContent(store, account, file);
+  for (const [i, { path, file }] of used.entries()) {
+    const stored = await keepFile(store, account, file, digests[i]!, `${id}-${i}`);
     if (path === "") sha256 = stored.sha256;
-    files.push({ path, objectKey: stored.key, bytes: file.size });
+    kept.push({ path, objectKey: stored.key, bytes: file.source.size });
   }
   const { head, layers } = splitModel(summary);
   await store.objects.putBytes(layersKey(account, id), JSON.stringify(layers));
   const row: ModelRow = { id, accountId: account, name, sha256, head, createdAt: now };
-  await store.models.insert(row, files);
+  await store.models.insert(row, kept);
+  const keys = new Set(kept.map(({ objectKey }) => objectKey));
+  await store.objects.delete(
+    files.flatMap(({ objectKey }) => (objectKey === null || keys.has(objectKey) ? [] : [objectKey])),
+  );
   return modelResource(row, layers);
+}
+
+function folder(files: ReadonlyMap<string, Arrived>) {
+  return modelAmong([...files].map(([path, { source }]) => ({ path, source })));
 }
 
 /** The files beside a model, remembering which of them it names: the rest of an archive is not kept. */
@@ -59,14 +100,38 @@ class UsedFiles extends Map<string, ByteSource> {
   }
 }
 
-/** Copies a file to the key that its content gives it. */
-async function storeContent(store: Store, account: string, file: ByteSource) {
+/** A large part of an archive: it is read once, and its digest comes as it is written. */
+function isCopied({ source, objectKey, sha256 }: Arrived): boolean {
+  return source.size >= LARGE && objectKey === null && sha256 === null;
+}
+
+/** Keeps a file under the key that its content gives it; a large one where it lies, or under a key of its own. */
+async function keepFile(
+  store: Store,
+  account: string,
+  { source, objectKey }: Arrived,
+  digest: string | null,
+  id: string,
+): Promise<{ key: string; sha256: string }> {
+  if (digest === null) {
+    const key = fileKey(account, id);
+    const { sha256 } = await store.objects.write(key, chunksOf(source), { size: source.size });
+    return { key, sha256 };
+  }
+  if (source.size >= LARGE && objectKey !== null) return { key: objectKey, sha256: digest };
+  const key = contentKey(account, digest);
+  await store.objects.put(key, chunksOf(source), source.size);
+  return { key, sha256: digest };
+}
+
+async function checkedDigest({ source, sha256 }: Arrived): Promise<string> {
   const hash = createHash("sha256");
-  for await (const chunk of chunksOf(file)) hash.update(chunk);
-  const sha256 = hash.digest("hex");
-  const key = contentKey(account, sha256);
-  await store.objects.put(key, chunksOf(file), file.size);
-  return { key, sha256 };
+  for await (const chunk of chunksOf(source)) hash.update(chunk);
+  const actual = hash.digest("hex");
+  if (sha256 !== null && actual !== sha256) {
+    throw new ProblemError("checksum_mismatch", `The SHA-256 of what arrived is ${actual}, not ${sha256}.`);
+  }
+  return actual;
 }
 
 export function modelResource(row: ModelRow, layers: ModelSummary["layers"]): ModelResource {

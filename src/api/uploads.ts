@@ -1,18 +1,19 @@
-import { createHash } from "node:crypto";
 import { createRoute, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { ModelResource, UploadRequest, UploadResource } from "../../schemas/resources.ts";
 import { timestamp } from "../jobs/resource.ts";
 import { newId } from "../store/ids.ts";
-import { incomingKey, layersKey } from "../store/object-keys.ts";
-import { chunksOf, partSize } from "../store/objects.ts";
+import { fileKey, layersKey } from "../store/object-keys.ts";
+import { partSize } from "../store/objects.ts";
+import type { Store } from "../store/store.ts";
+import type { UploadFile } from "../store/tables.ts";
 import type { UploadPartRow, UploadRow } from "../store/uploads.ts";
 import { checkLength, jsonBody, limitedBytes } from "./body.ts";
 import type { AppEnv } from "./context.ts";
 import { requireModel } from "./models.ts";
 import { notFound, ProblemError } from "./problem.ts";
 import { bearer, json, jsonRequest, problems } from "./responses.ts";
-import { modelResource, storeModel } from "./store-model.ts";
+import { type Arrived, type ArrivedModel, modelResource, storeModel } from "./store-model.ts";
 import { newRouter } from "./validation.ts";
 
 const LIFETIME_MS = 24 * 3_600_000;
@@ -38,19 +39,30 @@ uploads.openapi(
   }),
   async (c) => {
     const { store, account } = c.var;
-    const { bytes, name = null, sha256 = null } = c.req.valid("json");
+    const request = c.req.valid("json");
+    const { name = null } = request;
+    const asked = "files" in request ? request.files : [{ ...request, path: null }];
+    checkPaths(asked.map(({ path }) => path));
     const now = Date.now();
     const id = newId("upl", now);
-    const objectKey = incomingKey(account, id);
+    const bytes = asked.reduce((sum, file) => sum + file.bytes, 0);
+    const partBytes = partSize(bytes);
+    const files: UploadFile[] = [];
+    let next = 1;
+    for (const [place, { path, bytes: size, sha256 = null }] of asked.entries()) {
+      const objectKey = fileKey(account, `${id}-${place}`);
+      const multipartId = await store.objects.createMultipart(objectKey);
+      const parts = Math.ceil(size / partBytes);
+      files.push({ path, bytes: size, sha256, objectKey, multipartId, firstPart: next, parts });
+      next += parts;
+    }
     const row: UploadRow = {
       id,
       accountId: account,
       name,
       bytes,
-      partBytes: partSize(bytes),
-      sha256,
-      objectKey,
-      multipartId: await store.objects.createMultipart(objectKey),
+      partBytes,
+      files,
       modelId: null,
       createdAt: now,
       expiresAt: now + LIFETIME_MS,
@@ -95,14 +107,14 @@ uploads.openapi(
     const { id, number } = c.req.valid("param");
     const row = await requireUpload(c, id);
     if (row.modelId !== null) throw new ProblemError("conflict", "The upload has been completed.");
-    const expected = partLength(row, number);
+    const { file, length: expected, own } = partOf(row, number);
     checkLength(c, expected);
     const bytes = await limitedBytes(c.req.raw.body, expected);
     if (bytes.byteLength !== expected) {
       const detail = `Part ${number} has ${expected} bytes; ${bytes.byteLength} arrived.`;
       throw new ProblemError("checksum_mismatch", detail);
     }
-    const etag = await store.objects.putPart(row.objectKey, row.multipartId, number, bytes);
+    const etag = await store.objects.putPart(file.objectKey, file.multipartId, own, bytes);
     await store.uploads.putPart({ uploadId: id, number, etag, bytes: expected });
     return c.body(null, 204);
   },
@@ -149,26 +161,17 @@ async function complete(c: Context<AppEnv>, row: UploadRow): Promise<ModelResour
   if (parts.length < count) {
     throw new ProblemError("conflict", `${count - parts.length} of ${count} parts have not arrived yet.`);
   }
-  // A completion that broke off has left the object behind, and its parts are gone.
-  if (!(await store.objects.exists(row.objectKey))) {
-    await store.objects.completeMultipart(row.objectKey, row.multipartId, parts);
+  for (const file of row.files) {
+    // A completion that broke off has left the object behind, and its parts are gone.
+    if (await store.objects.exists(file.objectKey)) continue;
+    const own = parts
+      .filter(({ number }) => number >= file.firstPart && number < file.firstPart + file.parts)
+      .map(({ number, etag }) => ({ number: number - file.firstPart + 1, etag }));
+    await store.objects.completeMultipart(file.objectKey, file.multipartId, own);
   }
   try {
-    const source = await store.objects.open(row.objectKey);
-    if (row.sha256 !== null) {
-      const hash = createHash("sha256");
-      for await (const chunk of chunksOf(source)) hash.update(chunk);
-      const actual = hash.digest("hex");
-      if (actual !== row.sha256) {
-        throw new ProblemError(
-          "checksum_mismatch",
-          `The SHA-256 of the parts is ${actual}, not ${row.sha256}.`,
-        );
-      }
-    }
-    const model = await storeModel(store, account, source, row.name, Date.now());
+    const model = await storeModel(store, account, await arrivedFiles(store, row), row.name, Date.now());
     await store.uploads.completed(row.id, model.id);
-    await store.objects.delete(row.objectKey);
     return model;
   } catch (error) {
     // The same bytes would be refused again.
@@ -177,25 +180,50 @@ async function complete(c: Context<AppEnv>, row: UploadRow): Promise<ModelResour
   }
 }
 
+/** The upload's files as they arrived: those of a model with its external data, or one that may be an archive of them. */
+async function arrivedFiles(store: Store, row: UploadRow): Promise<ArrivedModel> {
+  const files = await Promise.all(
+    row.files.map(async (file): Promise<Arrived & { readonly path: string | null }> => {
+      const source = await store.objects.open(file.objectKey);
+      return { path: file.path, source, objectKey: file.objectKey, sha256: file.sha256 };
+    }),
+  );
+  const [only] = files;
+  if (only && only.path === null) return { kind: "file", file: only };
+  const paths = new Map(files.map((file) => [file.path!, file]));
+  return { kind: "folder", files: paths };
+}
+
 async function existing(c: Context<AppEnv>, id: string): Promise<ModelResource> {
   const row = await requireModel(c, id);
   return modelResource(row, JSON.parse(await c.var.store.objects.text(layersKey(row.accountId, id))));
 }
 
 async function discard(c: Context<AppEnv>, row: UploadRow): Promise<void> {
-  await c.var.store.objects.abortMultipart(row.objectKey, row.multipartId);
-  await c.var.store.objects.delete(row.objectKey);
+  for (const { objectKey, multipartId } of row.files) {
+    await c.var.store.objects.abortMultipart(objectKey, multipartId);
+    if (row.modelId === null) await c.var.store.objects.delete(objectKey);
+  }
   await c.var.store.uploads.delete(row.id);
 }
 
-function partCount(row: UploadRow): number {
-  return Math.ceil(row.bytes / row.partBytes);
+function partCount({ files }: UploadRow): number {
+  return files.reduce((sum, { parts }) => sum + parts, 0);
 }
 
-function partLength(row: UploadRow, number: number): number {
-  const count = partCount(row);
-  if (number > count) throw notFound("part", `${number} of ${count}`);
-  return number < count ? row.partBytes : row.bytes - (count - 1) * row.partBytes;
+/** The file that a part belongs to, its number among the parts of that file, and its length. */
+function partOf(row: UploadRow, number: number): { file: UploadFile; own: number; length: number } {
+  const file = row.files.find(({ firstPart, parts }) => number >= firstPart && number < firstPart + parts);
+  if (!file) throw notFound("part", `${number} of ${partCount(row)}`);
+  const own = number - file.firstPart + 1;
+  const length = own < file.parts ? row.partBytes : file.bytes - (file.parts - 1) * row.partBytes;
+  return { file, own, length };
+}
+
+function checkPaths(paths: readonly (string | null)[]): void {
+  if (new Set(paths).size < paths.length) {
+    throw new ProblemError("invalid_request", "Two files of the upload have the same path.");
+  }
 }
 
 async function requireUpload(c: Context<AppEnv>, id: string): Promise<UploadRow> {
@@ -212,6 +240,14 @@ function uploadResource(row: UploadRow, parts: readonly UploadPartRow[]): Upload
     bytes: row.bytes,
     part_bytes: row.partBytes,
     parts: partCount(row),
+    ...(row.files[0]?.path !== null && {
+      files: row.files.map(({ path, bytes, firstPart, parts: count }) => ({
+        path: path!,
+        bytes,
+        first_part: firstPart,
+        parts: count,
+      })),
+    }),
     received: parts.map(({ number }) => number),
     model: row.modelId,
     created_at: timestamp(row.createdAt),

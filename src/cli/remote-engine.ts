@@ -1,11 +1,11 @@
 import { openAsBlob } from "node:fs";
 import { basename } from "node:path";
 import { Hone } from "../client/hone.ts";
+import type { UploadFile } from "../client/upload-parts.ts";
 import type { Engine } from "./engine.ts";
 import { FailedError, UsageError } from "./errors.ts";
 import { openFile } from "./file-source.ts";
 import { isArchive, openModel } from "./open-model.ts";
-import { tarOf } from "./tar.ts";
 import { writeArtifact } from "./write-artifact.ts";
 
 /** A server does the work. @throws UsageError when the address is no URL or the key is missing. */
@@ -64,15 +64,15 @@ export function remoteEngine(baseUrl: string, apiKey: string | undefined): Engin
   };
 }
 
-/** What to send for a model: the file as it is, or a tar of it and the external data beside it. */
-export async function uploadable(path: string): Promise<Blob> {
+/** What to send for a model: the file as it is, or it and the files of its external data. */
+export async function uploadable(path: string): Promise<Blob | UploadFile[]> {
   if (isArchive(path)) return blobOf(path);
   const { externalPaths, close } = await openModel(path);
   await close();
   if (externalPaths.size === 0) return blobOf(path);
-  const parts = [{ name: basename(path), content: await blobOf(path) }];
-  for (const [location, at] of externalPaths) parts.push({ name: location, content: await blobOf(at) });
-  return tarOf(parts);
+  const files: UploadFile[] = [{ path: basename(path), content: await blobOf(path) }];
+  for (const [location, at] of externalPaths) files.push({ path: location, content: await blobOf(at) });
+  return files;
 }
 
 async function blobOf(path: string): Promise<Blob> {

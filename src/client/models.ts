@@ -1,7 +1,7 @@
 import type { CalibrationResource, ModelResource } from "../../schemas/resources.ts";
 import { List, type ListOptions } from "./pages.ts";
 import type { RequestOptions, Transport } from "./transport.ts";
-import { uploadInParts } from "./upload-parts.ts";
+import { type UploadFile, uploadInParts } from "./upload-parts.ts";
 
 /** Bytes to upload. In Node, `await fs.openAsBlob(path)` streams a file without reading it into memory. */
 export type Upload = Uint8Array | ArrayBuffer | Blob | ReadableStream<Uint8Array>;
@@ -22,11 +22,16 @@ export class Models {
   }
 
   /**
-   * Uploads an ONNX file, or a .zip or .tar of a model and its external data. Large bytes and blobs go in parts
-   * (`maxBodyBytes`); a stream cannot be tried again and has to stay below the server's limit.
+   * Uploads an ONNX file, a .zip or .tar of a model and its external data, or these as a list of files. Lists, and large bytes and
+   * blobs (`maxBodyBytes`), go in parts; a stream cannot be tried again and has to stay below the server's limit.
    * @throws ValidationError that says what is wrong with the file.
    */
-  upload(model: Upload, options: UploadOptions = {}): Promise<ModelResource> {
+  upload(model: Upload | readonly UploadFile[], options: UploadOptions = {}): Promise<ModelResource> {
+    if (Array.isArray(model)) return uploadInParts(this.transport, model as readonly UploadFile[], options);
+    return this.#uploadFile(model as Upload, options);
+  }
+
+  #uploadFile(model: Upload, options: UploadOptions): Promise<ModelResource> {
     const file = model instanceof ArrayBuffer ? new Uint8Array(model) : model;
     if (isLarge(file, this.transport.maxBodyBytes)) return uploadInParts(this.transport, file, options);
     return this.transport.json(upload("/v1/models", file, options));

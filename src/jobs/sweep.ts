@@ -70,8 +70,10 @@ async function isDead(workflow: Bindings["COMPRESSIONS"], id: string): Promise<b
 async function deleteExpired(store: Store, now: number): Promise<void> {
   for (const row of await store.compressions.expired(now, BATCH)) await deleteJob(store, row);
   for (const upload of await store.uploads.expired(now, BATCH)) {
-    await store.objects.abortMultipart(upload.objectKey, upload.multipartId);
-    await store.objects.delete(upload.objectKey);
+    for (const { objectKey, multipartId } of upload.files) {
+      await store.objects.abortMultipart(objectKey, multipartId);
+      if (upload.modelId === null) await store.objects.delete(objectKey);
+    }
     await store.uploads.delete(upload.id);
   }
   await store.idempotency.deleteExpired(now);

@@ -27,7 +27,17 @@ export async function openArchive(
   else if (isTar(head)) entries = await tarEntries(source, bounds);
   else return { main: source, external: new Map() };
 
-  const files = entries.filter(({ path }) => !JUNK.test(path));
+  return modelAmong(entries.filter(({ path }) => !JUNK.test(path)));
+}
+
+/**
+ * The one .onnx file among files of a folder, and the files beside and below it by their paths relative to it.
+ * @throws ModelError `archive_…`.
+ */
+export function modelAmong(files: readonly ArchiveEntry[]): {
+  main: ByteSource;
+  external: Map<string, ByteSource>;
+} {
   for (const { path } of files) checkPath(path);
   const models = files.filter(({ path }) => /\.onnx$/i.test(path));
   const model = models[0];

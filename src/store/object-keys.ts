@@ -31,6 +31,10 @@ export function layersKey(account: string, model: string): string {
   return `${ACCOUNTS}${account}/models/${model}/layers.json`;
 }
 
+export function fileKey(account: string, id: string): string {
+  return `${ACCOUNTS}${account}/files/${id}`;
+}
+
 export function incomingKey(account: string, id: string): string {
   return `${ACCOUNTS}${account}/incoming/${id}`;
 }
@@ -50,7 +54,7 @@ export type ObjectOwner =
 export function ownerOf(key: string): ObjectOwner {
   const [, , kind, id] = key.split("/");
   if (!id) return { kind: "unknown" };
-  if (kind === "sha256") return { kind: "content" };
+  if (kind === "sha256" || kind === "files") return { kind: "content" };
   if (kind === "models") return { kind: "model", model: id };
   if (kind === "incoming") return { kind: "incoming", id };
   if (kind === "jobs") return { kind: "job", compression: id };

@@ -229,15 +229,27 @@ export const uploads = sqliteTable(
     name: text(),
     bytes: integer().notNull(),
     partBytes: integer("part_bytes").notNull(),
-    sha256: text(),
-    objectKey: text("object_key").notNull(),
-    multipartId: text("multipart_id").notNull(),
+    files: text({ mode: "json" }).$type<readonly UploadFile[]>().notNull().default([]),
     modelId: text("model_id"),
     createdAt: integer("created_at").notNull(),
     expiresAt: integer("expires_at").notNull(),
   },
   (t) => [index("uploads_by_expiry").on(t.expiresAt)],
 );
+
+/** A file of an upload, and the object that its parts become. */
+export interface UploadFile {
+  /** Relative to the folder of the model; null for an upload of a single file. */
+  readonly path: string | null;
+  readonly bytes: number;
+  /** As the caller says it, in hex. */
+  readonly sha256: string | null;
+  readonly objectKey: string;
+  readonly multipartId: string;
+  /** Its parts among those of the whole upload. */
+  readonly firstPart: number;
+  readonly parts: number;
+}
 
 /** Parts that have arrived; a part sent again replaces the first. */
 export const uploadParts = sqliteTable(

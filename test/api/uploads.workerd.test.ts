@@ -1,7 +1,17 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import type { ModelResource, UploadResource } from "../../schemas/resources.ts";
-import { badModels, bytes, int, message, model, node, tensor, tinyModel } from "../onnx/bytes.ts";
+import {
+  badModels,
+  bytes,
+  externalModel,
+  int,
+  message,
+  model,
+  node,
+  tensor,
+  tinyModel,
+} from "../onnx/bytes.ts";
 import { type Account, jsonOf, newAccount, objectsOf, problemOf } from "./harness.ts";
 
 /** y = x + w with w of 9 MiB: two parts. */
@@ -48,6 +58,80 @@ describe("uploads in parts", () => {
     ]);
   });
 
+  test("of a model and the files beside it make one model, each file beginning a part of its own", async () => {
+    const account = await newAccount();
+    // 9 MiB beside a small model, and a file that it does not name.
+    const weights = new Uint8Array(9 * 2 ** 20).map((_, i) => i % 251);
+    const files = [
+      { path: "net/data/weights.bin", content: weights },
+      { path: "net/model.onnx", content: externalModel("data/weights.bin", weights.byteLength) },
+      { path: "net/notes.txt", content: new TextEncoder().encode("no weights") },
+    ];
+    const upload = await begin(account, {
+      name: "beside",
+      files: files.map(({ path, content }) => ({
+        path,
+        bytes: content.byteLength,
+        sha256: sha256(content),
+      })),
+    });
+    expect(upload).toMatchObject({ parts: 4, received: [] });
+    expect(upload.files).toMatchObject([
+      { path: "net/data/weights.bin", first_part: 1, parts: 2 },
+      { path: "net/model.onnx", first_part: 3, parts: 1 },
+      { path: "net/notes.txt", first_part: 4, parts: 1 },
+    ]);
+    const part = upload.part_bytes;
+    const parts = [weights.subarray(0, part), weights.subarray(part), files[1]!.content, files[2]!.content];
+    for (const [i, body] of parts.entries()) {
+      const path = `/v1/uploads/${upload.id}/parts/${i + 1}`;
+      expect((await account.fetch(path, { method: "PUT", body })).status).toBe(204);
+    }
+    const created = await jsonOf<ModelResource>(await complete(account, upload));
+    expect(created).toMatchObject({ name: "beside", sha256: sha256(files[1]!.content) });
+    expect(created.layers).toHaveLength(1);
+    expect((await objectsOf(account)).toSorted()).toEqual(
+      [
+        `models/${created.id}/layers.json`,
+        ...files.slice(0, 2).map(({ content }) => `sha256/${sha256(content)}`),
+      ].toSorted(),
+    );
+    expect((await account.fetch(`/v1/models/${created.id}`, { method: "DELETE" })).status).toBe(204);
+    expect(await objectsOf(account)).toEqual([]);
+  });
+
+  test("of several files are refused where one is not what was announced, or the model is not there", async () => {
+    const account = await newAccount();
+    const weights = new Uint8Array(4096);
+    const model = externalModel("weights.bin", weights.byteLength);
+    for (const [files, code] of [
+      [{ "model.onnx": model }, "model_external_data_missing"],
+      [{ "weights.bin": weights }, "model_archive_without_model"],
+      [{ "../model.onnx": model }, "model_archive_entry_name"],
+      [{ "model.onnx": model, "weights.bin": weights, wrong: "weights.bin" }, "checksum_mismatch"],
+    ] as const) {
+      const { wrong, ...contents } = files as Record<string, Uint8Array> & { wrong?: string };
+      const upload = await begin(account, {
+        files: Object.entries(contents).map(([path, content]) => ({
+          path,
+          bytes: content.byteLength,
+          ...(path === wrong && { sha256: "0".repeat(64) }),
+        })),
+      });
+      for (const [i, body] of Object.values(contents).entries()) {
+        await account.fetch(`/v1/uploads/${upload.id}/parts/${i + 1}`, { method: "PUT", body });
+      }
+      const response = await complete(account, upload);
+      expect([response.status, (await problemOf(response)).code]).toEqual([422, code]);
+      expect(await objectsOf(account)).toEqual([]);
+    }
+    const twice = [
+      { path: "a", bytes: 1 },
+      { path: "a", bytes: 1 },
+    ];
+    expect((await account.post("/v1/uploads", { files: twice })).status).toBe(422);
+  });
+
   test("refuse parts of a wrong size or number", async () => {
     const account = await newAccount();
     const upload = await begin(account, { bytes: tinyModel.byteLength });
@@ -90,6 +174,9 @@ describe("uploads in parts", () => {
     [{ bytes: 2 ** 41 }],
     [{ bytes: 1, sha256: "x" }],
     [{ bytes: 1, x: 1 }],
+    [{ files: [] }],
+    [{ files: [{ path: "", bytes: 1 }] }],
+    [{ bytes: 1, files: [{ path: "a", bytes: 1 }] }],
   ])("refuse %o", async (request) => {
     const response = await (await newAccount()).post("/v1/uploads", request);
     expect([response.status, (await problemOf(response)).code]).toEqual([422, "invalid_request"]);

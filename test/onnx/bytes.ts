@@ -117,6 +117,15 @@ export const tinyExternalModel: Uint8Array = withTensor(
   tensor("w", [2], 1, external(["location", "weights.bin"], ["offset", "0"], ["length", "8"])),
 );
 
+/** y = x·w with w of so many bytes, square or nearly, in a file. */
+export function externalModel(location: string, bytes_: number): Part {
+  const entries = external(["location", location], ["offset", "0"], ["length", String(bytes_)]);
+  return model({
+    nodes: [node("MatMul", ["x", "w"], ["y"])],
+    initializers: [tensor("w", [64, bytes_ / 256], 1, entries)],
+  });
+}
+
 /** y = x·w₁·w₂·w₃, 12 TB of weights in a file that does not exist. */
 export const hugeExternalModel: Uint8Array = model({
   nodes: [

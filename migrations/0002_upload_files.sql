@@ -1,0 +1,1 @@
+ALTER TABLE `uploads` ADD `files` text DEFAULT '[]' NOT NULL;
