@@ -30,6 +30,8 @@ const SEND_AT_ONCE = 100;
 export interface LayersLeft {
   readonly missing: number;
   readonly failure: Failure | null;
+  /** When it was, in milliseconds since 1970. */
+  readonly at: number;
 }
 
 /** The isolate that had the layer was lost every time, which tells of no error. */
@@ -48,22 +50,23 @@ export async function giveOutLayers(
   store: Store,
   bindings: Bindings,
 ): Promise<LayersLeft> {
+  const at = Date.now();
   const failure = await store.objects.find(failureKey(work));
-  if (failure !== null) return { missing: 0, failure: JSON.parse(failure) };
+  if (failure !== null) return { missing: 0, failure: JSON.parse(failure), at };
   const count = work.bytes.length;
   const treated = new Set(await store.objects.names(treatedPrefix(work)));
   const missing = [...work.bytes.keys()].filter((layer) => !treated.has(String(layer)));
-  if (before !== null && missing.length < before) return { missing: missing.length, failure: null };
+  if (before !== null && missing.length < before) return { missing: missing.length, failure: null, at };
   const stride = Math.max(1, Number(bindings.LAYERS_AT_ONCE ?? AT_ONCE));
   const first = new Map<number, number>();
   for (const layer of missing) if (!first.has(layer % stride)) first.set(layer % stride, layer);
   const messages = [...first.values()].map((layer) => ({
     body: { compression, layer, stride, count, progress: work.progress },
   }));
-  for (let at = 0; at < messages.length; at += SEND_AT_ONCE) {
-    await bindings.LAYERS.sendBatch(messages.slice(at, at + SEND_AT_ONCE));
+  for (let from = 0; from < messages.length; from += SEND_AT_ONCE) {
+    await bindings.LAYERS.sendBatch(messages.slice(from, from + SEND_AT_ONCE));
   }
-  return { missing: missing.length, failure: null };
+  return { missing: missing.length, failure: null, at };
 }
 
 /** Treats the layers that a batch of messages asks for. A message that comes twice, late or for a job that has ended does no harm. */

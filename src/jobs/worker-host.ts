@@ -26,9 +26,9 @@ const PROGRESS_STEP = 0.01;
 /** Of the 128 MB of an isolate the half; the rest is for the code, the samples and what a step works on. */
 const MEMORY = atMost(64 * 2 ** 20);
 
-/** Looks without a single new layer, each after sending for those that are missing, before the job is given up. */
-const MOST_IDLE = 12;
 const PATIENCE_S = 300;
+/** Time without a single new layer, whatever was sent for, after which the job is given up. */
+const MOST_IDLE_MS = 3_600_000;
 
 /** A job's host in the Worker: steps of a Workflow, R2 objects, progress in D1, layers by way of a queue. */
 export class WorkerHost implements JobHost {
@@ -84,21 +84,24 @@ export class WorkerHost implements JobHost {
    */
   async treatLayers(work: LayerWork): Promise<void> {
     const timeout = 1000 * Number(this.bindings.LAYER_PATIENCE_S ?? PATIENCE_S);
-    let before: number | null = null;
-    let idle = 0;
+    let before: LayersLeft | null = null;
+    let moved = 0;
     for (let look = 1; ; look++) {
-      const seen: number | null = before;
+      const seen: LayersLeft | null = before;
       const stored: string = await this.workflow.do(`layers ${look}`, DURABLE, async () =>
-        JSON.stringify(await giveOutLayers(this.compression, work, seen, this.store, this.bindings)),
+        JSON.stringify(
+          await giveOutLayers(this.compression, work, seen?.missing ?? null, this.store, this.bindings),
+        ),
       );
       const left: LayersLeft = JSON.parse(stored);
       if (left.failure) throw new JobFailure(left.failure);
       if (left.missing === 0) return;
-      idle = left.missing === before ? idle + 1 : 0;
-      if (idle > MOST_IDLE) throw new Error(`${left.missing} layers were never treated`);
-      before = left.missing;
+      if (left.missing !== before?.missing) moved = left.at;
+      if (left.at - moved > MOST_IDLE_MS) throw new Error(`${left.missing} layers were never treated`);
+      before = left;
+      // The time in its name sets it apart from the wait of a run that was interrupted, which the local runtime takes for timed out.
       await this.workflow
-        .waitForEvent(`layers treated ${look}`, { type: LAYERS_DONE, timeout })
+        .waitForEvent(`layers treated ${left.at}`, { type: LAYERS_DONE, timeout })
         .catch(() => undefined);
     }
   }

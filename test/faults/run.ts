@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -107,7 +108,7 @@ async function disturbed(expected: readonly string[]): Promise<number> {
       vars: {
         FAULTS: JSON.stringify({ ...RATES, seed: Number(values.seed) + kills }),
         WATCHER: url,
-        LAYER_PATIENCE_S: "5",
+        LAYER_PATIENCE_S: "15",
       },
     });
   try {
@@ -122,14 +123,23 @@ async function disturbed(expected: readonly string[]): Promise<number> {
       if (outcome === "at random") randomKills -= 1;
       await server.kill();
       console.log(`kill ${kills}: ${outcome}`);
+      const given = await givenUp(server);
+      if (given) console.log(given);
       server = await up();
     }
     await verify(server, ids, expected, watcher);
+    console.log(await givenUp(server));
     await server.stop();
   } finally {
     watcher.close();
   }
   return kills;
+}
+
+/** What the runtime's log says of jobs that failed, which their callers are not told. */
+async function givenUp({ log }: LocalServer): Promise<string> {
+  const lines = (await readFile(log, "utf8")).split("\n");
+  return lines.flatMap((line, i) => (/after its retries/.test(line) ? lines.slice(i, i + 4) : [])).join("\n");
 }
 
 /** Waits for a boundary that was not seen before, a random moment, or the end of all jobs. */
