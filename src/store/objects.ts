@@ -30,6 +30,21 @@ export interface Written {
   readonly sha256: string;
 }
 
+const ATTEMPTS = 6;
+const FIRST_PAUSE_MS = 50;
+
+/** Tries an operation that may be repeated again while the bucket refuses it, as R2 does for a moment now and then. */
+async function persistently<T>(operation: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await operation();
+    } catch (error) {
+      if (attempt === ATTEMPTS) throw error;
+      await new Promise((resolve) => setTimeout(resolve, FIRST_PAUSE_MS * 2 ** attempt));
+    }
+  }
+}
+
 /** The bucket. Nothing else touches its binding. */
 export class Objects {
   private readonly bucket: R2Bucket;
@@ -65,7 +80,8 @@ export class Objects {
     let buffer = new Uint8Array(Math.min(partBytes, Math.max(options.size ?? MiB, 1)));
     const flush = async () => {
       upload ??= await this.bucket.createMultipartUpload(key);
-      parts.push(await upload.uploadPart(parts.length + 1, buffer.subarray(0, buffered)));
+      const [to, part] = [upload, buffer.subarray(0, buffered)];
+      parts.push(await persistently(() => to.uploadPart(parts.length + 1, part)));
       buffered = 0;
     };
     try {
@@ -83,7 +99,7 @@ export class Objects {
         }
       }
       if (parts.length === 0) {
-        await this.bucket.put(key, buffer.subarray(0, buffered));
+        await this.putBytes(key, buffer.subarray(0, buffered));
       } else {
         await flush();
         await upload!.complete(parts);
@@ -97,16 +113,18 @@ export class Objects {
 
   /** A small object, whole. */
   async putBytes(key: string, bytes: Uint8Array | string): Promise<void> {
-    await this.bucket.put(key, bytes);
+    await persistently(() => this.bucket.put(key, bytes));
   }
 
   async open(key: string): Promise<ByteSource> {
-    const head = await this.bucket.head(key);
+    const head = await persistently(() => this.bucket.head(key));
     if (!head) throw new BlobMissingError(key);
     return pagedSource(key, head.size, async (offset, length) => {
-      const object = await this.bucket.get(key, { range: { offset, length } });
-      if (!object) throw new BlobMissingError(key);
-      return new Uint8Array(await object.arrayBuffer());
+      const bytes = await persistently(async () =>
+        (await this.bucket.get(key, { range: { offset, length } }))?.arrayBuffer(),
+      );
+      if (!bytes) throw new BlobMissingError(key);
+      return new Uint8Array(bytes);
     });
   }
 
@@ -118,8 +136,7 @@ export class Objects {
 
   /** The text of an object that may not be there. */
   async find(key: string): Promise<string | null> {
-    const object = await this.bucket.get(key);
-    return object === null ? null : object.text();
+    return persistently(async () => (await (await this.bucket.get(key))?.text()) ?? null);
   }
 
   /** The bytes of a range as a stream. */
@@ -130,12 +147,14 @@ export class Objects {
   }
 
   async exists(key: string): Promise<boolean> {
-    return (await this.bucket.head(key)) !== null;
+    return (await persistently(() => this.bucket.head(key))) !== null;
   }
 
   async delete(keys: string | readonly string[]): Promise<void> {
     const all = typeof keys === "string" ? [keys] : keys;
-    for (let at = 0; at < all.length; at += 1000) await this.bucket.delete(all.slice(at, at + 1000));
+    for (let at = 0; at < all.length; at += 1000) {
+      await persistently(() => this.bucket.delete(all.slice(at, at + 1000)));
+    }
   }
 
   /** Deletes everything under a prefix but the keys to keep. */
@@ -165,7 +184,7 @@ export class Objects {
     prefix: string,
     cursor?: string,
   ): Promise<{ objects: readonly { key: string; uploaded: number }[]; cursor?: string }> {
-    const page = await this.bucket.list({ prefix, cursor });
+    const page = await persistently(() => this.bucket.list({ prefix, cursor }));
     return {
       objects: page.objects.map(({ key, uploaded }) => ({ key, uploaded: uploaded.getTime() })),
       cursor: page.truncated ? page.cursor : undefined,
