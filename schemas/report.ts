@@ -78,7 +78,9 @@ export const Report = z
       .describe("For one sample of the declared shapes; null where shapes cannot be inferred."),
     fidelity: Fidelity.nullable().describe("null where the model could not be run; `warnings` says why."),
     accuracy: pair(z.number()).nullable().describe("Top-1 on the calibration labels, where given."),
-    latency_ms: Latency.nullable(),
+    latency_ms: Latency.nullable().describe(
+      "null where the model could not be run, or was too large to be run whole; `warnings` says why.",
+    ),
     layers: z.array(LayerReport),
     lossless: z.array(z.strictObject({ pass: z.string(), changes: z.int() })),
     steps: z.array(StepReport),

@@ -65,6 +65,26 @@ describe.each(MODELS)("%s in segments", (name, share, least) => {
   });
 });
 
+/** What the Worker gives a running model. */
+const WORKER = 64 * 2 ** 20;
+
+test.each([
+  ["classifier", 7],
+  ["salient-object", 20],
+])(
+  "%s, too large for the Worker, gives its outputs in %i segments or more, to the bit",
+  async (name, least) => {
+    const real = realModel(name);
+    const { model } = await opened(real);
+    const feeds = await real.samples(1);
+    const whole = await answersOf(model, feeds, Number.POSITIVE_INFINITY);
+    const parts = await answersOf(model, feeds, WORKER);
+    expect(parts.segments).toBeGreaterThanOrEqual(least);
+    expect(bitsOf(parts.answers)).toBe(bitsOf(whole.answers));
+  },
+  120_000,
+);
+
 /** Memory so small that pairs which the runtime computes together have to be parted. */
 test.each(["resnet-mnist", "vit-mnist", "face-detector"])(
   "%s in a segment for nearly every node differs by rounding, 1e-5 of the largest output at most",
