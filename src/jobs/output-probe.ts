@@ -3,10 +3,10 @@ import { siteOf } from "../compress/layer-of-model.ts";
 import { storedAs } from "../compress/weight.ts";
 import { FidelityAccumulator, leastR2 } from "../evaluate/fidelity.ts";
 import type { Reference } from "../evaluate/reference.ts";
+import type { BatchSession } from "../evaluate/segments/executable.ts";
 import { DataType } from "../onnx/data-type.ts";
 import { elementCount, type TensorArray, type TensorValue } from "../onnx/tensor-value.ts";
 import { RuntimeLoadError, RuntimeRunError } from "../runtime/errors.ts";
-import type { Session } from "../runtime/runtime.ts";
 import type { LayerTable } from "./layer-table.ts";
 import type { TrialWeights } from "./trial-file.ts";
 import type { Workbench } from "./workbench.ts";
@@ -28,7 +28,7 @@ const FLOAT_BYTES = 4;
 export class OutputProbe {
   /** How often each layer may be tried. */
   readonly trials: number;
-  readonly #session: Session;
+  readonly #session: BatchSession;
   readonly #reference: Reference;
   readonly #constants: Readonly<Record<string, TensorValue>>;
   /** Inputs of each layer, by its place. */
@@ -38,7 +38,7 @@ export class OutputProbe {
   #unchanged = 0;
 
   private constructor(
-    session: Session,
+    session: BatchSession,
     reference: Reference,
     constants: Readonly<Record<string, TensorValue>>,
     inputs: ReadonlyMap<number, LayerInputs>,
@@ -140,9 +140,9 @@ export class OutputProbe {
   async #lossWith(changed: Readonly<Record<string, TensorValue>>): Promise<number> {
     const { feeds, outputs, outputNames } = this.#reference;
     const accumulator = new FidelityAccumulator(outputNames);
-    for (const [i, feed] of feeds.slice(0, this.#feeds).entries()) {
-      accumulator.add(outputs[i]!, await this.#session.run({ ...feed, ...this.#constants, ...changed }));
-    }
+    const fed = feeds.slice(0, this.#feeds).map((feed) => ({ ...feed, ...this.#constants, ...changed }));
+    let i = 0;
+    for await (const answer of this.#session.runAll(fed)) accumulator.add(outputs[i++]!, answer);
     return 1 - (leastR2(accumulator.outputs()) ?? 0);
   }
 }

@@ -29,6 +29,11 @@ export function atMost(bytes: number): RunMemory {
   return { whole: bytes, segments: bytes };
 }
 
+/** Of a run in segments, bytes for values between them; the rest is for the segment that is loaded. */
+export function betweenBytes({ segments }: RunMemory): number {
+  return segments / 4;
+}
+
 /** All models are run whole. */
 export function whole(runtime: Runtime): Execution {
   return { runtime, memory: atMost(Number.POSITIVE_INFINITY), scratch: null };

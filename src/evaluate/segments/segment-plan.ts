@@ -3,7 +3,7 @@ import type { Graph, Model, Node } from "../../onnx/model.ts";
 import { inferShapes } from "../../onnx/shapes/infer.ts";
 import type { Feeds } from "../../runtime/runtime.ts";
 import { cutGraph, partedPairs, type Range } from "./cut.ts";
-import type { Execution } from "./execution.ts";
+import { betweenBytes, type Execution } from "./execution.ts";
 import { Extent } from "./extent.ts";
 import { RuntimeShapes } from "./runtime-shapes.ts";
 import { type Segment, segmentOf } from "./segment.ts";
@@ -11,9 +11,6 @@ import { splitWeights } from "./split-weights.ts";
 import { type TableRows, tableRows } from "./table-rows.ts";
 import { bytesOfTensor } from "./value-bytes.ts";
 import { type WorkGraph, workGraph } from "./work-graph.ts";
-
-/** What of the memory is for a loaded segment; the rest is for values between segments. */
-const LOADED = 3 / 4;
 
 /** A value that is read in a segment, other than by the segment's nodes. */
 export interface LaterRead {
@@ -56,7 +53,7 @@ export class SegmentPlan {
     const extent = new Extent(given, 0, outputs);
     for (let taken = 0; taken < given.nodes.length; taken++) extent.grow();
     if (extent.bytesAsFile <= memory.whole) return null;
-    const budget = LOADED * memory.segments;
+    const budget = memory.segments - betweenBytes(memory);
     const parts = { ...model, graph: splitWeights(named(model.graph), budget, freshNames(model)) };
     const graph = await graphOf(parts);
     return new SegmentPlan(parts, graph, cutGraph(graph, outputs, budget), budget);

@@ -3,13 +3,10 @@ import type { Model } from "../../onnx/model.ts";
 import type { TensorValue } from "../../onnx/tensor-value.ts";
 import { modelBytes } from "../../onnx/write.ts";
 import type { Feeds, Runtime, Session } from "../../runtime/runtime.ts";
-import type { Execution } from "./execution.ts";
+import { betweenBytes, type Execution } from "./execution.ts";
 import type { Segment } from "./segment.ts";
 import { gatherRows } from "./table-rows.ts";
 import { Room, Track } from "./track.ts";
-
-/** What of the memory is for values between segments. */
-const BETWEEN = 1 / 4;
 
 /**
  * A run of a model in segments on many feeds: each segment is loaded once for all of them, and what later ones read is
@@ -28,7 +25,7 @@ export class SegmentRun {
     this.#segments = segments;
     this.#feeds = feeds;
     this.#execution = execution;
-    this.#room = new Room(BETWEEN * execution.memory.segments);
+    this.#room = new Room(betweenBytes(execution.memory));
     this.#lastReads = new Map(
       segments.flatMap(({ inputs }, place) => inputs.map((name) => [name, place] as const)),
     );
