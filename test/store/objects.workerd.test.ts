@@ -24,11 +24,8 @@ test("an operation that R2 refuses five times is done the sixth time", async () 
   const { objects } = refusing(5);
   const key = "accounts/test/refused";
   await objects.putBytes(key, "hello");
-  const source = await objects.open(key);
-  expect(new TextDecoder().decode(await source.read(1, 3))).toBe("ell");
-  expect(await objects.names("accounts/test/")).toEqual(["refused"]);
-  await objects.delete(key);
-  expect(await objects.exists(key)).toBe(false);
+  expect(await objects.find(key)).toBe("hello");
+  await env.OBJECTS.delete(key);
 });
 
 test("one that it refuses six times fails, and what is missing is not asked for twice", async () => {
