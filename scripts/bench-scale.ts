@@ -46,6 +46,7 @@ try {
     const cli = await throughCli(path);
     await rm(path);
     const { report } = http;
+    console.error(slowest(report));
     const rate = (seconds: number) => (file.size / MB / seconds).toFixed(1);
     const row = [
       (file.size / MB).toFixed(0),
@@ -156,6 +157,17 @@ async function throughCli(path: string): Promise<Measured> {
     report: Report;
   };
   return { seconds, resident: watched.stop(), sha256: made.artifact.sha256, report: made.report };
+}
+
+/** The steps that took longest, with what they held. */
+function slowest({ steps }: Report): string {
+  const some = [...steps].sort((a, b) => b.seconds - a.seconds).slice(0, 12);
+  return some
+    .map(({ name, seconds, peak_bytes, bytes_read }) => {
+      const [held, read] = [peak_bytes, bytes_read].map((bytes) => Math.round(bytes / MB));
+      return `  ${seconds.toFixed(1)} s, ${held} MB held, ${read} MB read: ${name}`;
+    })
+    .join("\n");
 }
 
 /** The most that any step held, bytes. */

@@ -5,6 +5,7 @@ import type { Reference } from "../evaluate/reference.ts";
 import { SyntheticInputError } from "../evaluate/synthetic.ts";
 import { RuntimeLoadError, RuntimeRunError } from "../runtime/errors.ts";
 import type { CompressionJob } from "./job.ts";
+import type { LosslessFacts } from "./simplify-upload.ts";
 import type { Workbench } from "./workbench.ts";
 
 /** Whether the upload can be run here, and which model the methods start from. */
@@ -22,7 +23,11 @@ const LOSSLESS_R2 = 0.9999;
  * Runs the upload on the samples, and checks the simplified model against it.
  * @throws SamplesError, or RuntimeRunError when the caller's samples do not suit the model
  */
-export async function calibrate(job: CompressionJob, bench: Workbench): Promise<CalibrationFacts> {
+export async function calibrate(
+  job: CompressionJob,
+  { changes }: LosslessFacts,
+  bench: Workbench,
+): Promise<CalibrationFacts> {
   let warnings: readonly string[];
   try {
     warnings = remarksOn(await bench.reference(), job);
@@ -34,7 +39,7 @@ export async function calibrate(job: CompressionJob, bench: Workbench): Promise<
       warnings: [`fidelity and latency are not measured: ${error.message}`],
     };
   }
-  const doubt = await doubtOf(bench);
+  const doubt = changes.length === 0 ? null : await doubtOf(bench);
   return doubt === null
     ? { runs: true, base: "simplified", warnings }
     : { runs: true, base: "upload", warnings: [...warnings, `the model was not simplified: ${doubt}`] };

@@ -29,7 +29,7 @@ export async function runCompression(job: CompressionJob, host: JobHost): Promis
   const upload = await steps.run("inspect", 0, () => inspectUpload(job, blobs));
   const bench = new Workbench(job, host, blobs, upload.macs);
   const lossless = await steps.run("simplify", 0.04, () => simplifyUpload(job, bench, blobs));
-  const calibration = await steps.run("calibrate", 0.1, () => calibrate(job, bench));
+  const calibration = await steps.run("calibrate", 0.1, () => calibrate(job, lossless, bench));
   const whole = await LayerTable.of(await bench.base(calibration.base), job.recipe);
   const seen = await steps.run("moments", 0.12, () =>
     gatherMoments({ job, calibration, table: whole, bench, blobs, host, stage: "whole" }),
