@@ -108,6 +108,7 @@ async function throughHttp(path: string): Promise<Measured & { readonly phases: 
     const times = [performance.now()];
     const model = await hone.models.upload(await openAsBlob(path));
     times.push(performance.now());
+    const uploaded = watched.most;
     const { id } = await hone.compressions.create({ model: model.id, recipe: RECIPE });
     const job = await hone.compressions.wait(id, { timeout: HOUR_MS });
     if (job.status !== "succeeded") {
@@ -118,6 +119,9 @@ async function throughHttp(path: string): Promise<Measured & { readonly phases: 
     const hash = createHash("sha256");
     for await (const chunk of (await hone.compressions.artifact(id)).stream()) hash.update(chunk);
     times.push(performance.now());
+    console.error(
+      `  workerd: ${Math.round(idle / MB)} MB idle, at most ${Math.round(uploaded / MB)} while uploading, ${Math.round(watched.most / MB)} in all`,
+    );
     const phases = times.slice(1).map((time, i) => (time - times[i]!) / 1000);
     return {
       phases,

@@ -22,7 +22,11 @@ export class Resident {
     return sum;
   }
 
-  /** The most that was seen, bytes. */
+  /** The most that was seen so far, bytes. */
+  get most(): number {
+    return this.#peak;
+  }
+
   stop(): number {
     clearInterval(this.#timer);
     return this.#peak;
