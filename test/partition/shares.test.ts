@@ -17,15 +17,15 @@ test("unequal shares balance both sides' times within 1e-9, or leave one side id
       (a, b, load) => {
         const share = solveShare(a, b, load);
         const [first, second] = [sideTime(a, load, share), sideTime(b, load, 1 - share)];
-        if (share === 0) expect(first).toBeGreaterThanOrEqual(second);
-        else if (share === 1) expect(second).toBeGreaterThanOrEqual(first);
-        else {
-          // Near 0 and 1 the last bit of the share itself is worth more than 1e-9 of the smaller side's time.
-          const resolution = 2 ** -52 * Math.max(sideTime(a, load, 1), sideTime(b, load, 1));
-          expect(Math.abs(first - second)).toBeLessThanOrEqual(1e-9 * Math.max(first, second) + resolution);
-        }
+        // Near 0 and 1 the last bit of the share itself is worth more than 1e-9 of the smaller side's time.
+        const resolution = 2 ** -52 * Math.max(sideTime(a, load, 1), sideTime(b, load, 1));
+        const slack = 1e-9 * Math.max(first, second) + resolution;
+        if (share > 0) expect(first).toBeLessThanOrEqual(second + slack);
+        if (share < 1) expect(second).toBeLessThanOrEqual(first + slack);
       },
     ),
+    // Shrinking numbers of such ranges takes for ever.
+    { endOnFailure: true },
   );
 });
 
