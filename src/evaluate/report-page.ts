@@ -182,8 +182,9 @@ function steps(report: Report): string {
     ms(1000 * step.seconds),
     bytes(step.bytes_read),
     bytes(step.bytes_written),
+    bytes(step.peak_bytes),
   ]);
-  return table(["Step", "Time", "Read", "Written"], rows);
+  return table(["Step", "Time", "Read", "Written", "Held at most"], rows);
 }
 
 function table(

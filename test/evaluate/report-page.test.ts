@@ -41,7 +41,7 @@ const report = Report.parse({
     },
   ],
   lossless: [],
-  steps: [{ name: "inspect", seconds: 0.1, bytes_read: 100, bytes_written: 0 }],
+  steps: [{ name: "inspect", seconds: 0.1, bytes_read: 100, bytes_written: 0, peak_bytes: 2_000_000 }],
   warnings: ["<b>careful</b>"],
   engine: { version: "0.1.0", runtime: "onnxruntime-web" },
 });
