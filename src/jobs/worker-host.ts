@@ -1,5 +1,4 @@
 import type { WorkflowStep, WorkflowStepConfig } from "cloudflare:workers";
-import { atMost } from "../evaluate/segments/execution.ts";
 import type { Kernels } from "../kernels/kernels.ts";
 import { workerdKernels } from "../kernels/wasm/workerd.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -23,8 +22,11 @@ export const DURABLE: WorkflowStepConfig = {
 /** Smallest change of progress that is written. */
 const PROGRESS_STEP = 0.01;
 
-/** Of the 128 MB of an isolate the half; the rest is for the code, the samples and what a step works on. */
-const MEMORY = atMost(64 * 2 ** 20);
+/**
+ * Of the 128 MB of an isolate, for a model that runs whole: most, so that small ones are timed as they run. Segments take the half; the rest
+ * is for the code, the samples and what a step works on.
+ */
+const MEMORY = { whole: 96 * 2 ** 20, segments: 64 * 2 ** 20 };
 
 const PATIENCE_S = 300;
 /** Time without a single new layer, whatever was sent for, after which the job is given up. */
