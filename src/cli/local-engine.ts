@@ -1,10 +1,10 @@
 import type { Plan } from "../../schemas/plan.ts";
 import type { Report } from "../../schemas/report.ts";
+import { chunksOf } from "../jobs/digest.ts";
 import type { CompressionJob } from "../jobs/job.ts";
 import { runCompression } from "../jobs/pipeline.ts";
 import { inspectModel } from "../onnx/inspect.ts";
 import { readModel } from "../onnx/read.ts";
-import type { ByteSource } from "../onnx/source.ts";
 import { validateModel } from "../onnx/validate.ts";
 import { planModel } from "../partition/plan-model.ts";
 import type { Compressed, CompressRequest, Engine } from "./engine.ts";
@@ -95,13 +95,5 @@ async function withModel<T>(path: string, use: (opened: OpenedModel) => Promise<
     return await use(opened);
   } finally {
     await opened.close();
-  }
-}
-
-const CHUNK = 1 << 20;
-
-async function* chunksOf(source: ByteSource): AsyncGenerator<Uint8Array> {
-  for (let offset = 0; offset < source.size; offset += CHUNK) {
-    yield await source.read(offset, Math.min(CHUNK, source.size - offset));
   }
 }
