@@ -7,8 +7,8 @@ import { countRight, type Tally } from "./accuracy.ts";
 import { FidelityAccumulator } from "./fidelity.ts";
 import { inputsOf } from "./input-spec.ts";
 import { readSamples, type Samples, type SamplesFormat } from "./samples.ts";
-import type { Executable } from "./segments/executable.ts";
-import { syntheticSamples } from "./synthetic.ts";
+import type { BatchSession, Executable } from "./segments/executable.ts";
+import { onSyntheticSamples } from "./synthetic.ts";
 
 /** What the original answers, computed once and compared with any number of candidates. */
 export interface Reference {
@@ -75,20 +75,13 @@ export async function makeReference(input: ReferenceInput): Promise<Reference> {
   const picked = calibration && (await pickedSamples(calibration, model, limits));
   const session = await original.open((picked?.batches ?? picked?.samples)?.feeds ?? []);
   try {
-    const { samples, single } =
+    const answered =
       picked === null
-        ? madeUp(await syntheticSamples(model, session, limits.synthetic))
-        : await batched(picked, session);
-    const outputs: Feeds[] = [];
-    const tallies: (Tally | null)[] = [];
-    let kept = 0;
-    for await (const answer of session.runAll(samples.feeds.slice(0, limits.feeds))) {
-      const i = outputs.length;
-      kept += bytesOf(answer);
-      if (i > 0 && kept > limits.outputBytes) break;
-      outputs.push(answer);
-      if (samples.labels !== null) tallies.push(countRight(answer, samples.labels[i]!));
-    }
+        ? await onSyntheticSamples(model, session, limits.synthetic, (feeds) =>
+            answersOf(session, madeUp(feeds), limits),
+          )
+        : await answersOf(session, await batched(picked, session), limits);
+    const { samples, single, outputs, tallies } = answered;
     const accumulator = new FidelityAccumulator(session.outputNames);
     for (const answer of outputs) accumulator.add(answer, answer);
     return {
@@ -108,6 +101,30 @@ export async function makeReference(input: ReferenceInput): Promise<Reference> {
   }
 }
 
+interface Asked {
+  readonly samples: Samples;
+  readonly single: Feeds;
+}
+
+/** The original's answers to as many samples as the limits allow. */
+async function answersOf(
+  session: BatchSession,
+  { samples, single }: Asked,
+  limits: ReferenceLimits,
+): Promise<Asked & Pick<Reference, "outputs" | "tallies">> {
+  const outputs: Feeds[] = [];
+  const tallies: (Tally | null)[] = [];
+  let kept = 0;
+  for await (const answer of session.runAll(samples.feeds.slice(0, limits.feeds))) {
+    const i = outputs.length;
+    kept += bytesOf(answer);
+    if (i > 0 && kept > limits.outputBytes) break;
+    outputs.push(answer);
+    if (samples.labels !== null) tallies.push(countRight(answer, samples.labels[i]!));
+  }
+  return { samples, single, outputs, tallies };
+}
+
 const GOLDEN = (Math.sqrt(5) - 1) / 2;
 
 /**
@@ -122,7 +139,7 @@ function heldOutOf(count: number): ReadonlySet<number> {
   return new Set(order.slice(0, Math.floor(count / (count < MANY ? 2 : 3))));
 }
 
-function madeUp(feeds: Feeds[]): { samples: Samples; single: Feeds } {
+function madeUp(feeds: readonly Feeds[]): Asked {
   return { samples: { feeds, labels: null, count: feeds.length }, single: feeds[0] ?? {} };
 }
 
@@ -153,10 +170,7 @@ async function pickedSamples(
 }
 
 /** The samples in batches where there are some and the model runs on one. */
-async function batched(
-  { samples, batches }: PickedSamples,
-  session: Session,
-): Promise<{ samples: Samples; single: Feeds }> {
+async function batched({ samples, batches }: PickedSamples, session: Session): Promise<Asked> {
   const single = samples.feeds[0]!;
   if (batches === null) return { samples, single };
   try {

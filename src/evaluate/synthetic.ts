@@ -16,23 +16,30 @@ export class SyntheticInputError extends Error {
 }
 
 /**
- * Made-up inputs that the model accepts: `count` feeds of one shape, the same for the same model and seed.
+ * Makes inputs up until the model accepts them: `count` feeds of one shape, the same for the same model and seed.
  *
- * Open dimensions get sizes that are tried on `session` until a run succeeds ({@link shapeCandidates}). Floats are
- * smooth noise in [0, 1] ({@link picture}), signals of open length in [-1, 1], recurrent states 0. Integers are
- * row numbers of the table they index, or else below the number of rows of the other inputs, or else 0 and 1.
- * Masks are 1, lengths the sequence's length, sampling rates 16,000: told by the inputs' names.
+ * Open dimensions get sizes that are tried until `use` succeeds ({@link shapeCandidates}). Floats are smooth noise in
+ * [0, 1] ({@link picture}), signals of open length in [-1, 1], recurrent states 0. Integers are row numbers of the table
+ * they index, or else below the number of rows of the other inputs, or else 0 and 1. Masks are 1, lengths the sequence's
+ * length, sampling rates 16,000: told by the inputs' names.
+ *
+ * @param session of the model
+ * @param use runs the model on the feeds; a RuntimeRunError of its says that they do not suit
+ * @returns what `use` returned
  * @throws SyntheticInputError when no attempt is accepted or an input is of a type that cannot be made up.
  */
-export async function syntheticSamples(
+export async function onSyntheticSamples<T>(
   model: Model,
   session: Session,
   count: number,
+  use: (feeds: readonly Feeds[]) => Promise<T>,
   seed = 0,
-): Promise<Feeds[]> {
+): Promise<T> {
   const inputs = inputsOf(model);
   const hints = await modelHints(model);
   const isOpen = inputs.some(({ shape }) => shape === null || shape.some((dim) => typeof dim !== "number"));
+  // Rows of a known table cost nothing to make and are never out of bounds.
+  const isSafe = inputs.every(({ name }) => hints.tableRows.has(name));
   let refusal = "its declared shapes are too large";
   for (const shapes of shapeCandidates(inputs, hints.sizes)) {
     for (const bound of indexBounds(inputs, shapes)) {
@@ -46,19 +53,31 @@ export async function syntheticSamples(
         );
       try {
         // Most shapes are refused: they are tried with constants, which cost nothing to make.
-        if (isOpen) await session.run(feedsOf(0, true));
-        await session.run(feedsOf(0));
+        if (isOpen && !isSafe) await session.run(feedsOf(0, true));
+        return await use(Array.from({ length: count }, (_, sample) => feedsOf(sample)));
       } catch (error) {
         if (!(error instanceof RuntimeRunError)) throw error;
         refusal = error.message;
-        continue;
       }
-      return Array.from({ length: count }, (_, sample) => feedsOf(sample));
     }
   }
   throw new SyntheticInputError(
     `no made-up input suits the model (${refusal}); send sample inputs as calibration data`,
   );
+}
+
+/** Made-up inputs that the model runs on ({@link onSyntheticSamples}). */
+export async function syntheticSamples(
+  model: Model,
+  session: Session,
+  count: number,
+  seed = 0,
+): Promise<readonly Feeds[]> {
+  const use = async (feeds: readonly Feeds[]) => {
+    await session.run(feeds[0]!);
+    return feeds;
+  };
+  return onSyntheticSamples(model, session, count, use, seed);
 }
 
 /** Exclusive bounds to try for integers that index no table: rows of a float input (nodes of a graph), 2, 1. */

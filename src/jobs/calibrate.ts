@@ -20,12 +20,12 @@ export type CalibrationFacts = {
 const LOSSLESS_R2 = 0.9999;
 
 /**
- * Runs the upload on the samples, and checks the simplified model against it.
+ * Runs the upload on the samples, and checks the simplified model against it where that may round otherwise.
  * @throws SamplesError, or RuntimeRunError when the caller's samples do not suit the model
  */
 export async function calibrate(
   job: CompressionJob,
-  { changes }: LosslessFacts,
+  { exact }: LosslessFacts,
   bench: Workbench,
 ): Promise<CalibrationFacts> {
   let warnings: readonly string[];
@@ -39,7 +39,7 @@ export async function calibrate(
       warnings: [`fidelity and latency are not measured: ${error.message}`],
     };
   }
-  const doubt = changes.length === 0 ? null : await doubtOf(bench);
+  const doubt = exact ? null : await doubtOf(bench);
   return doubt === null
     ? { runs: true, base: "simplified", warnings }
     : { runs: true, base: "upload", warnings: [...warnings, `the model was not simplified: ${doubt}`] };

@@ -11,6 +11,8 @@ import type { Workbench } from "./workbench.ts";
 /** What changed nothing in the outputs. */
 export type LosslessFacts = {
   readonly changes: readonly { readonly pass: string; readonly changes: number }[];
+  /** Whether all that is left computes as it did before, so that no run has to show it. */
+  readonly exact: boolean;
   readonly warnings: readonly string[];
 };
 
@@ -24,12 +26,13 @@ export async function simplifyUpload(
   bench: Workbench,
   blobs: Blobs,
 ): Promise<LosslessFacts> {
-  const { model, passes } = await simplify(await bench.upload());
+  const { model, passes, exact } = await simplify(await bench.upload());
   const raised = await raisedAsNeeded(await LayerTable.of(model, job.recipe));
   await storeModel(blobs, bench.simplifiedKey, raised.model);
   const changes = passes.map(({ pass, changes }) => ({ pass, changes }));
-  const raising = raised.model === model ? [] : [{ pass: "raise-opset", changes: 1 }];
-  return { changes: [...changes, ...raising], warnings: raised.warnings };
+  const isRaised = raised.model !== model;
+  const raising = isRaised ? [{ pass: "raise-opset", changes: 1 }] : [];
+  return { changes: [...changes, ...raising], exact: exact && !isRaised, warnings: raised.warnings };
 }
 
 /** In the opset that all that the recipe names needs, or else in one that some of it needs. */

@@ -9,7 +9,7 @@ import { readStored } from "./stored-model.ts";
 /** Multiply-accumulates that one pass over the samples may take: some seconds in onnxruntime-web on one thread. */
 const PASS_MACS = 32e9;
 /** Made-up inputs are alike; more of them tell little more. */
-const SYNTHETIC = { least: 2, most: 8 };
+const SYNTHETIC = { least: 1, most: 8 };
 
 /**
  * What the steps of one job work on, each opened when first needed. Nothing here is the result of a step: after a

@@ -93,7 +93,8 @@ describe("synthetic inputs", () => {
     const [a, b, c] = await Promise.all(
       [0, 0, 1].map((seed) => syntheticSamples(identity, anything, 2, seed)),
     );
-    const bytes = (feeds: Feeds[] | undefined) => Buffer.from((feeds![1]!.x!.data as Float32Array).buffer);
+    const bytes = (feeds: readonly Feeds[] | undefined) =>
+      Buffer.from((feeds![1]!.x!.data as Float32Array).buffer);
     expect(bytes(a).equals(bytes(b))).toBe(true);
     expect(bytes(a).equals(bytes(c))).toBe(false);
     expect(await pictureDigest()).toBe(PICTURE_DIGEST);

@@ -31,6 +31,8 @@ export interface Pass {
   readonly name: string;
   /** First and last opset of the standard domain whose operators it knows. */
   readonly opsets: readonly [first: number, last: number];
+  /** Every node that stays computes what it did, of the same values: nothing has to be run to know that. */
+  readonly exact?: true;
   /** It has nothing to do in a graph without any of these; absent: it looks at all nodes. */
   readonly operators?: readonly string[];
   /** Rewrites one graph and answers how many changes it made. Its subgraphs were rewritten before it. */

@@ -58,6 +58,8 @@ export interface Simplified {
   readonly model: Model;
   /** Changes each pass made, over all rounds; passes that changed nothing are left out. */
   readonly passes: readonly { readonly pass: string; readonly changes: number }[];
+  /** Whether no pass but exact ones has changed anything. */
+  readonly exact: boolean;
 }
 
 /**
@@ -98,8 +100,12 @@ export async function simplify(model: Model): Promise<Simplified> {
     if (!changed) break;
     current = { ...current, graph: scope.toGraph() };
   }
-  if (modelSize(current) > modelSize(model)) return { model, passes: [] };
-  return { model: current, passes: Array.from(counts, ([pass, changes]) => ({ pass, changes })) };
+  if (modelSize(current) > modelSize(model)) return { model, passes: [], exact: true };
+  return {
+    model: current,
+    passes: Array.from(counts, ([pass, changes]) => ({ pass, changes })),
+    exact: passes.every(({ name, exact }) => exact || !counts.has(name)),
+  };
 }
 
 /** Runs a pass on a graph, its subgraphs first. */

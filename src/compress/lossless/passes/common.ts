@@ -5,6 +5,7 @@ import { inStandardDomain, isStandard, NEWEST_OPSET, type Pass } from "../pass.t
 /** Two nodes that compute the same from the same: the second one's users use the first one's outputs. */
 export const commonSubexpressions: Pass = {
   name: "common-subexpressions",
+  exact: true,
   opsets: [7, NEWEST_OPSET],
   async run(scope) {
     const seen = new Map<string, number>();

@@ -6,6 +6,7 @@ import { isStandard, NEWEST_OPSET, type Pass } from "../pass.ts";
 /** Constant nodes become initializers: the same tensor under the node's name for it, without the node. */
 export const constantNodes: Pass = {
   name: "constant-nodes",
+  exact: true,
   opsets: [7, NEWEST_OPSET],
   operators: ["Constant"],
   async run(scope, rewriting) {

@@ -7,6 +7,7 @@ import { inStandardDomain, isStandard, NEWEST_OPSET, type Pass } from "../pass.t
  */
 export const deadNodes: Pass = {
   name: "dead-nodes",
+  exact: true,
   opsets: [7, NEWEST_OPSET],
   async run(scope) {
     let changes = 0;
@@ -23,6 +24,7 @@ export const deadNodes: Pass = {
 /** Initializers that nothing reads. One that is a graph input too stays: it is the input's default. */
 export const unusedInitializers: Pass = {
   name: "unused-initializers",
+  exact: true,
   opsets: [1, NEWEST_OPSET],
   async run(scope) {
     const names = [...scope.initializers(), ...scope.sparseInitializers()].map(([name]) => name);
@@ -38,6 +40,7 @@ const OPTIONAL_OUTPUTS = ["Dropout", "MaxPool", "LSTM", "GRU", "RNN", "LayerNorm
 /** Optional outputs that nobody reads, and optional inputs at the end that are left out anyway. */
 export const optionalEnds: Pass = {
   name: "optional-ends",
+  exact: true,
   opsets: [7, NEWEST_OPSET],
   async run(scope) {
     let changes = 0;

@@ -11,6 +11,7 @@ const END_BYTES = 4 * 1024;
 /** Equal initializers of one graph become one. They are compared by hash, then byte by byte, in small ranges. */
 export const deduplicate: Pass = {
   name: "deduplicate",
+  exact: true,
   opsets: [1, NEWEST_OPSET],
   async run(scope) {
     const tensors = Array.from(scope.initializers(), ([, tensor]) => tensor).filter(
