@@ -35,3 +35,31 @@ export function columnsOf(matrix: Bytes, rowBytes: number, from: number, to: num
   };
   return { source, offset: 0, length: size };
 }
+
+/**
+ * Rows of a matrix that lies row by row, as a range of their own that is read when it is needed; neighbours are read together.
+ * @param rowBytes length of a row
+ * @param places of the rows, in the order in which they are to lie
+ */
+export function rowsOf(matrix: Bytes, rowBytes: number, places: readonly number[]): Bytes {
+  const size = places.length * rowBytes;
+  const source: ByteSource = {
+    size,
+    async read(offset, length) {
+      checkRange(offset, length, size);
+      const picked = new Uint8Array(length);
+      const end = Math.ceil((offset + length) / rowBytes);
+      for (let at = Math.floor(offset / rowBytes); at < end; ) {
+        let next = at + 1;
+        while (next < end && places[next] === places[next - 1]! + 1) next++;
+        const from = Math.max(at * rowBytes, offset);
+        const to = Math.min(next * rowBytes, offset + length);
+        const shift = (places[at]! - at) * rowBytes;
+        picked.set(await load(slice(matrix, from + shift, to + shift)), from - offset);
+        at = next;
+      }
+      return picked;
+    },
+  };
+  return { source, offset: 0, length: size };
+}

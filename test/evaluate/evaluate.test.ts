@@ -75,6 +75,15 @@ describe.skipIf(lenet.missing !== null)(`evaluation of lenet-300-100${skip}`, ()
     };
   });
 
+  test("on made-up inputs: the run that shows that they suit is the one that is compared with", async () => {
+    const { file, loaded } = await counting();
+    const limits = { synthetic: 3 };
+    const reference = await makeReference({ model, original: file(bytes), calibration: null, limits });
+    expect(reference).toMatchObject({ data: "synthetic", samples: 3 });
+    // One more, of constants, as the batch is open.
+    expect(loaded.runs).toBe(4);
+  });
+
   test("against itself: R² 1, top-1 agreement 1, equal accuracy above 97%", async () => {
     const { file, loaded } = await counting();
     const reference = await makeReference({ model, original: file(bytes), calibration });

@@ -11,6 +11,8 @@ export interface Constant {
   readonly source: Tensor | SparseTensor | Node;
   /** Bytes that it takes when it is computed; 0 for what shape inference does not know. */
   readonly bytes: number;
+  /** Whether it is computed in every run, and gone when it has been read: DequantizeLinear, and what follows it, is not folded. */
+  readonly passes: boolean;
 }
 
 /**
@@ -24,19 +26,21 @@ export class Constants {
   constructor(graph: Graph, shapes: Shapes, captures: Captures) {
     this.#captures = captures;
     for (const tensor of graph.initializers) {
-      this.#found.set(tensor.name, { source: tensor, bytes: denseBytes(tensor) });
+      this.#found.set(tensor.name, { source: tensor, bytes: denseBytes(tensor), passes: false });
     }
     for (const sparse of graph.sparseInitializers) {
       const bytes = bytesOfElements(sparse.values.dataType, elementCount(sparse.dims));
-      this.#found.set(sparse.values.name, { source: sparse, bytes });
+      this.#found.set(sparse.values.name, { source: sparse, bytes, passes: false });
     }
     for (const node of graph.nodes) {
       if (!this.#isConstant(node)) continue;
       const value = node.opType === "Constant" ? tensorAttribute(node, "value") : undefined;
+      const passes =
+        node.opType === "DequantizeLinear" || node.inputs.some((name) => this.#found.get(name)?.passes);
       for (const name of node.outputs) {
         if (name === "") continue;
         const bytes = value ? denseBytes(value) : bytesOfValue(shapes.of(graph, name));
-        this.#found.set(name, { source: node, bytes });
+        this.#found.set(name, { source: node, bytes, passes });
       }
     }
   }

@@ -13,6 +13,7 @@ export class Extent {
   readonly #constants = new Set<string>();
   readonly #inputs = new Set<string>();
   #weights = 0;
+  #passing = 0;
   #fed = 0;
   #live = 0;
   #peak = 0;
@@ -35,7 +36,9 @@ export class Extent {
     for (const name of needed) {
       if (this.#constants.has(name)) continue;
       this.#constants.add(name);
-      this.#weights += constants.get(name)!.bytes;
+      const { bytes, passes } = constants.get(name)!;
+      if (passes) this.#passing += bytes;
+      else this.#weights += bytes;
     }
     for (const name of reads) {
       const { producer, bytes } = values.get(name)!;
@@ -64,6 +67,6 @@ export class Extent {
   }
 
   get #activations(): number {
-    return this.#fed + this.#peak;
+    return this.#fed + this.#peak + this.#passing;
   }
 }

@@ -34,7 +34,7 @@ export class SegmentPlan {
     this.#rows = ranges.map(({ from, to }) => {
       const node = graph.nodes[from];
       const extent = new Extent(graph, from, new Set());
-      return to - from === 1 && node && extent.grow() > budget ? tableRows(node, graph) : null;
+      return to - from === 1 && node && extent.grow() > budget ? tableRows(model, node, graph) : null;
     });
   }
 

@@ -88,7 +88,8 @@ export class SegmentRun {
     const { model, rows } = this.#segments[place]!;
     if (rows) {
       for await (const inputs of this.inputs(place)) {
-        yield { [rows.output]: await gatherRows(rows.table, inputs[rows.indices]!) };
+        const open = (one: Model) => loadBeside(one, this.#execution.runtime);
+        yield { [rows.output]: await gatherRows(rows, inputs[rows.indices]!, open) };
       }
       return;
     }

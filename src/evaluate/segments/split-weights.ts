@@ -1,8 +1,14 @@
 import { columnsOf } from "../../onnx/columns.ts";
-import { rawPayload } from "../../onnx/detach.ts";
-import { intAttribute, intsAttribute, nodeOf } from "../../onnx/edit.ts";
+import { intAttribute, nodeOf, tensorAttribute } from "../../onnx/edit.ts";
 import type { Graph, Node, Tensor } from "../../onnx/model.ts";
-import { type Bytes, byteLength, slice } from "../../onnx/source.ts";
+import { slice } from "../../onnx/source.ts";
+import {
+  alongAxis,
+  type ElementwiseConstant,
+  elementwiseConstant,
+  type Parts,
+  type PickEntries,
+} from "./elementwise-constant.ts";
 
 /**
  * Columns of a product that are computed together are multiples of this, as in the runtime itself, so that it takes
@@ -28,21 +34,23 @@ export function splitWeights(graph: Graph, budget: number, fresh: (stem: string)
     const width = product && partWidth(product, budget);
     if (!product || width === null) continue;
     const { last, bias } = product;
-    const nodes: Node[] = [];
+    const split: Parts = { tensors: [], nodes: [], fresh };
     const parts: string[] = [];
     for (let from = 0; from < product.columns; from += width) {
       const to = Math.min(from + width, product.columns);
-      const names = { weight: fresh("hone_weight"), bias: fresh("hone_bias"), made: fresh("hone_part") };
-      added.push(product.weightPart(names.weight, from, to));
-      if (bias) added.push(part(bias, names.bias, from, to));
-      const factor = product.transpose ? fresh("hone_factor") : names.weight;
-      if (product.transpose) nodes.push(renamed(product.transpose, [names.weight], factor));
-      const third = node.opType === "Gemm" && bias ? [names.bias] : [];
-      const first = last === node ? names.made : fresh("hone_product");
-      nodes.push(renamed(node, [node.inputs[0]!, factor, ...third], first));
-      if (last !== node) nodes.push(renamed(last, [first, names.bias], names.made));
-      parts.push(names.made);
+      const factor = product.part(from, to, split);
+      if (factor === null) break;
+      const summand = bias?.slice(0, range(from, to), split);
+      const third = node.opType === "Gemm" && summand ? [summand] : [];
+      const made = fresh("hone_part");
+      const first = last === node ? made : fresh("hone_product");
+      split.nodes.push(renamed(node, [node.inputs[0]!, factor, ...third], first));
+      if (last !== node) split.nodes.push(renamed(last, [first, summand!], made));
+      parts.push(made);
     }
+    if (parts.length < Math.ceil(product.columns / width)) continue;
+    added.push(...split.tensors);
+    const { nodes } = split;
     nodes.push(nodeOf("Concat", parts, last.outputs, { axis: { type: "int", value: -1 } }));
     replaced.set(node, []);
     replaced.set(last, nodes);
@@ -58,62 +66,60 @@ export function splitWeights(graph: Graph, budget: number, fresh: (stem: string)
 /** A product by a constant matrix. */
 interface Product {
   readonly columns: number;
-  /** Of the matrix. */
+  /** That the whole matrix takes, loaded and run. */
   readonly bytes: number;
-  /** Some columns of the matrix as it is stored. */
-  weightPart(name: string, from: number, to: number): Tensor;
-  /** The node between the stored matrix and the product. */
-  readonly transpose: Node | null;
-  readonly bias: Tensor | null;
+  /** Adds what computes some columns of the matrix. */
+  part(from: number, to: number, parts: Parts): string | null;
+  readonly bias: ElementwiseConstant | null;
   /** The product itself, or the addition of the bias. */
   readonly last: Node;
 }
 
 /** Columns of each part; null where it fits whole, or cannot be made smaller. */
 function partWidth({ columns, bytes }: Product, budget: number): number | null {
-  if (COPIES * bytes <= budget) return null;
-  const width = Math.max(BLOCK, Math.floor((columns * budget) / (COPIES * bytes) / BLOCK) * BLOCK);
+  if (bytes <= budget) return null;
+  const width = Math.max(BLOCK, Math.floor((columns * budget) / bytes / BLOCK) * BLOCK);
   return width < columns ? width : null;
 }
 
 class Lookup {
-  readonly #tensors: ReadonlyMap<string, Tensor>;
-  readonly #makers: ReadonlyMap<string, Node>;
+  readonly #sources = new Map<string, Tensor | Node>();
   readonly #readers = new Map<string, Node[]>();
   readonly #ends: ReadonlySet<string>;
 
   constructor({ initializers, nodes, outputs }: Graph) {
-    this.#tensors = new Map(initializers.map((tensor) => [tensor.name, tensor]));
-    this.#makers = new Map(nodes.flatMap((node) => node.outputs.map((name) => [name, node] as const)));
-    this.#ends = new Set(outputs.map(({ name }) => name));
+    for (const tensor of initializers) this.#sources.set(tensor.name, tensor);
     for (const node of nodes) {
+      const value = node.opType === "Constant" ? tensorAttribute(node, "value") : undefined;
+      for (const name of node.outputs) this.#sources.set(name, value ? { ...value, name } : node);
       for (const name of node.inputs) this.#readers.set(name, [...(this.#readers.get(name) ?? []), node]);
     }
+    this.#ends = new Set(outputs.map(({ name }) => name));
   }
 
-  /** null where the node is none, or its matrix is stored in another form. */
+  /** null where the node is none, or parts of its matrix cannot be had alone. */
   productOf(node: Node): Product | null {
     if (node.domain !== "" || !["MatMul", "Gemm"].includes(node.opType)) return null;
-    const factor = this.#makers.get(node.inputs[1]!);
-    const transpose = factor?.opType === "Transpose" && isPlain(factor) ? factor : null;
-    const tensor = this.#tensors.get(transpose?.inputs[0] ?? node.inputs[1]!);
-    const payload = tensor && rawPayload(tensor);
-    if (!tensor || !payload || tensor.dims.length !== 2) return null;
-    const [rows, width] = tensor.dims as [number, number];
-    const byRows = (transpose !== null) !== (intAttribute(node, "transB", 0) === 1);
-    const columns = byRows ? rows : width;
-    const product = { columns, bytes: byteLength(payload), transpose, last: node };
-    const weightPart = (name: string, from: number, to: number) =>
-      byRows ? part(tensor, name, from, to) : columnPart(tensor, payload, name, from, to);
+    const matrix = this.#constant(node.inputs[1]!);
+    if (matrix?.dims.length !== 2) return null;
+    const axis = intAttribute(node, "transB", 0) === 1 ? 0 : 1;
+    const columns = matrix.dims[axis]!;
+    const bytes = COPIES * matrix.bytes + matrix.passing;
+    const part = (from: number, to: number, parts: Parts) => matrix.slice(axis, range(from, to), parts);
+    const product = { columns, bytes, part, last: node };
     if (node.opType === "Gemm") {
-      if (!node.inputs[2]) return { ...product, weightPart, bias: null };
+      if (!node.inputs[2]) return { ...product, bias: null };
       const bias = this.#vector(node.inputs[2], columns);
-      return bias && { ...product, weightPart, bias };
+      return bias && { ...product, bias };
     }
     const last = this.#additionOf(node.outputs[0]!);
     const other = last?.inputs.find((name) => name !== node.outputs[0]);
     const bias = other === undefined ? null : this.#vector(other, columns);
-    return last && bias ? { ...product, weightPart, bias, last } : { ...product, weightPart, bias: null };
+    return last && bias ? { ...product, bias, last } : { ...product, bias: null };
+  }
+
+  #constant(name: string): ElementwiseConstant | null {
+    return elementwiseConstant(name, (one) => this.#sources.get(one));
   }
 
   /** The addition that alone reads a value. */
@@ -122,40 +128,27 @@ class Lookup {
     return reader?.opType !== "Add" || others.length > 0 || this.#ends.has(name) ? null : reader;
   }
 
-  #vector(name: string, length: number): Tensor | null {
-    const tensor = this.#tensors.get(name);
-    return tensor && tensor.dims.length === 1 && tensor.dims[0] === length && rawPayload(tensor)
-      ? tensor
-      : null;
+  #vector(name: string, length: number): ElementwiseConstant | null {
+    const constant = this.#constant(name);
+    return constant?.dims.length === 1 && constant.dims[0] === length ? constant : null;
   }
-}
-
-/** A Transpose of a matrix. */
-function isPlain(node: Node): boolean {
-  const order = intsAttribute(node, "perm", [1, 0]);
-  return order.length === 2 && order[0] === 1;
 }
 
 function renamed(node: Node, inputs: readonly string[], output: string): Node {
   return { ...node, name: "", inputs, outputs: [output] };
 }
 
-/** Rows [from, to) of a tensor, still unread. */
-function part(tensor: Tensor, name: string, from: number, to: number): Tensor {
-  const payload = rawPayload(tensor)!;
-  const rowBytes = byteLength(payload) / tensor.dims[0]!;
-  const dims = [to - from, ...tensor.dims.slice(1)];
-  return tensorAt(tensor, name, dims, slice(payload, from * rowBytes, to * rowBytes));
-}
-
-/** Columns [from, to) of a matrix, still unread. */
-function columnPart(tensor: Tensor, payload: Bytes, name: string, from: number, to: number): Tensor {
-  const [rows, columns] = tensor.dims as [number, number];
-  const width = byteLength(payload) / rows / columns;
-  const bytes = columnsOf(payload, columns * width, from * width, to * width);
-  return tensorAt(tensor, name, [rows, to - from], bytes);
-}
-
-function tensorAt({ dataType }: Tensor, name: string, dims: readonly number[], bytes: Bytes): Tensor {
-  return { name, dataType, dims, data: { kind: "raw", bytes } };
+/** Entries [from, to) along an axis. */
+function range(from: number, to: number): PickEntries {
+  return (stored, axis) => {
+    const along = alongAxis(stored, axis);
+    if (!along) return null;
+    const { outer, count, entryBytes } = along;
+    const [first, end] = [from * entryBytes, to * entryBytes];
+    const { tensor, payload } = stored;
+    return {
+      dims: tensor.dims.with(axis, to - from),
+      bytes: outer === 1 ? slice(payload, first, end) : columnsOf(payload, count * entryBytes, first, end),
+    };
+  };
 }

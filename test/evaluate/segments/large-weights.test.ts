@@ -4,11 +4,13 @@ import { atMost } from "../../../src/evaluate/segments/execution.ts";
 import { SegmentPlan } from "../../../src/evaluate/segments/segment-plan.ts";
 import { loadBeside } from "../../../src/evaluate/segments/segment-run.ts";
 import { referenceKernels } from "../../../src/kernels/reference/kernels.ts";
-import { columnsOf } from "../../../src/onnx/columns.ts";
+import { columnsOf, rowsOf } from "../../../src/onnx/columns.ts";
+import { narrow } from "../../../src/onnx/constant/half.ts";
 import { DataType } from "../../../src/onnx/data-type.ts";
 import { nodeOf } from "../../../src/onnx/edit.ts";
-import type { Model, Node } from "../../../src/onnx/model.ts";
-import { bytesSource, load } from "../../../src/onnx/source.ts";
+import type { Model, Node, Tensor } from "../../../src/onnx/model.ts";
+import { type ByteSource, bytesSource, load } from "../../../src/onnx/source.ts";
+import { tensorOf } from "../../../src/onnx/tensor.ts";
 import { RuntimeRunError } from "../../../src/runtime/errors.ts";
 import { nodeRuntime } from "../../../src/runtime/node.ts";
 import type { Feeds } from "../../../src/runtime/runtime.ts";
@@ -53,6 +55,68 @@ function languageModel(
   );
 }
 
+/** The model with its table and its head stored otherwise: what computes them of what is stored. */
+function storedAs(coding: "int8 by column" | "int8 by row" | "int8 by block" | "half" | "shifted"): Model {
+  const model = languageModel("MatMul");
+  const nodes: Node[] = [];
+  const initializers: Tensor[] = [];
+  const decoded = (name: string, [rows, columns]: readonly [number, number], seed: number) => {
+    const dims = [rows, columns];
+    const random = floats(dims, seed);
+    const codes = tensorOf(`${name}.codes`, {
+      dataType: DataType.INT8,
+      dims,
+      data: Int8Array.from(random, (one) => 60 * one),
+    });
+    const add = (
+      op: string,
+      inputs: string[],
+      output: string,
+      attributes: Parameters<typeof nodeOf>[3] = {},
+    ) => nodes.push(nodeOf(op, inputs, [output], attributes));
+    const factor = (...dims: number[]) => {
+      initializers.push(floatTensor(`${name}.factor`, dims, floats(dims, seed + 1)));
+      return `${name}.factor`;
+    };
+    if (coding !== "half") initializers.push(codes);
+    const int = (value: number) => ({ type: "int" as const, value });
+    if (coding === "int8 by column") {
+      add("DequantizeLinear", [codes.name, factor(columns)], name, { axis: int(-1) });
+    } else if (coding === "int8 by row") {
+      add("DequantizeLinear", [codes.name, factor(rows)], name, { axis: int(0) });
+    } else if (coding === "int8 by block") {
+      const [axis, size] = name === "table" ? [1, 100] : [0, 100];
+      const blocks = axis === 1 ? [rows, columns / size] : [rows / size, columns];
+      add("DequantizeLinear", [codes.name, factor(...blocks)], name, {
+        axis: int(axis),
+        block_size: int(size),
+      });
+    } else if (coding === "half") {
+      const data = narrow(DataType.FLOAT16, Float64Array.from(random));
+      initializers.push(tensorOf(`${name}.half`, { dataType: DataType.FLOAT16, dims, data }));
+      add("Cast", [`${name}.half`], name, { to: int(DataType.FLOAT) });
+    } else {
+      add("Cast", [codes.name], `${name}.cast`, { to: int(DataType.FLOAT) });
+      add("Mul", [`${name}.cast`, factor(rows, 1)], `${name}.scaled`);
+      initializers.push(floatTensor(`${name}.mean`, [], Float32Array.of(0.01)));
+      add("Add", [`${name}.mean`, `${name}.scaled`], name);
+    }
+  };
+  decoded("table", [WORDS, WIDTH], 5);
+  decoded("head", [WIDTH, WORDS], 7);
+  const kept = model.graph.initializers.filter(({ name }) => name !== "table" && name !== "head");
+  return {
+    ...model,
+    opsetImports: [{ domain: "", version: 21 }],
+    irVersion: 10,
+    graph: {
+      ...model.graph,
+      nodes: [...nodes, ...model.graph.nodes],
+      initializers: [...initializers, ...kept],
+    },
+  };
+}
+
 const words = (...numbers: number[]): Feeds => ({
   words: { dataType: DataType.INT64, dims: [numbers.length], data: BigInt64Array.from(numbers, BigInt) },
 });
@@ -69,6 +133,25 @@ describe("weights that no budget holds", () => {
       expect(parts.segments).toBeGreaterThan(6);
       expect(parts.parted).toBe(0);
       expect(bitsOf(parts.answers)).toBe(bitsOf(whole.answers));
+    },
+  );
+
+  test.each(["int8 by column", "int8 by row", "int8 by block", "half", "shifted"] as const)(
+    "stored as %s they are decoded part by part, and the model answers as it does whole, to the bit",
+    async (coding) => {
+      const model = storedAs(coding);
+      const whole = await answersOf(model, FEEDS, Number.POSITIVE_INFINITY);
+      const parts = await answersOf(model, FEEDS, TABLE_BYTES, new MemoryScratch());
+      expect(parts.segments).toBeGreaterThan(4);
+      expect(bitsOf(parts.answers)).toBe(bitsOf(whole.answers));
+      const memory = atMost(TABLE_BYTES);
+      const plan = await SegmentPlan.of(model, FEEDS, {
+        runtime: await nodeRuntime(),
+        memory,
+        scratch: null,
+      });
+      const [first] = await plan!.segments(["y"]);
+      expect(first!.rows).not.toBeNull();
     },
   );
 
@@ -104,6 +187,31 @@ describe("weights that no budget holds", () => {
       );
     }
   });
+});
+
+test("rows of a matrix are read as they are needed, in any order, and neighbours together", async () => {
+  const matrix = Uint8Array.from({ length: 12 * 10 }, (_, i) => i);
+  const inner = bytesSource(matrix);
+  let reads = 0;
+  const source: ByteSource = {
+    size: inner.size,
+    read: (offset, length) => {
+      reads++;
+      return inner.read(offset, length);
+    },
+  };
+  const places = [7, 8, 9, 0, 11, 11, 3];
+  const picked = rowsOf({ source, offset: 0, length: matrix.length }, 10, places);
+  const expected = places.flatMap((row) => [...matrix.subarray(row * 10, row * 10 + 10)]);
+  expect([...(await load(picked))]).toEqual(expected);
+  expect(reads).toBe(5);
+  if (picked instanceof Uint8Array) throw new Error("nothing should have been read yet");
+  for (let offset = 0; offset <= expected.length; offset += 7) {
+    for (let length = 0; offset + length <= expected.length; length += 9) {
+      const read = await picked.source.read(offset, length);
+      expect([...read]).toEqual(expected.slice(offset, offset + length));
+    }
+  }
 });
 
 test("columns of a matrix are read as they are needed, whatever part of them is asked for", async () => {
