@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 import type { Latency, Report } from "../../schemas/report.ts";
@@ -58,6 +59,7 @@ try {
   const job = {
     prefix: "bench/",
     model: { key: "model", external: {} },
+    modelSha256: createHash("sha256").update(bytes).digest("hex"),
     recipe: JSON.parse(recipe),
     calibration: calibrated === "calibrated" ? { key: "samples", format: "safetensors" as const } : null,
     mix: null,

@@ -1,15 +1,14 @@
-import { createHash } from "node:crypto";
 import type { ModelResource, ModelSummary } from "../../schemas/resources.ts";
+import { digestOf } from "../jobs/digest.ts";
 import { timestamp } from "../jobs/resource.ts";
 import { modelAmong, openArchive } from "../onnx/archive.ts";
 import { inspectModel } from "../onnx/inspect.ts";
 import { readModel } from "../onnx/read.ts";
-import type { ByteSource } from "../onnx/source.ts";
+import { type ByteSource, chunksOf } from "../onnx/source.ts";
 import { validateModel, validateSparseTensors } from "../onnx/validate.ts";
 import { newId } from "../store/ids.ts";
 import { type ModelFile, type ModelRow, splitModel } from "../store/models.ts";
 import { contentKey, fileKey, layersKey } from "../store/object-keys.ts";
-import { chunksOf } from "../store/objects.ts";
 import type { Store } from "../store/store.ts";
 import { ProblemError } from "./problem.ts";
 
@@ -125,9 +124,7 @@ async function keepFile(
 }
 
 async function checkedDigest({ source, sha256 }: Arrived): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const chunk of chunksOf(source)) hash.update(chunk);
-  const actual = hash.digest("hex");
+  const actual = await digestOf(source);
   if (sha256 !== null && actual !== sha256) {
     throw new ProblemError("checksum_mismatch", `The SHA-256 of what arrived is ${actual}, not ${sha256}.`);
   }

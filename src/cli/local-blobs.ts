@@ -59,13 +59,15 @@ export class LocalBlobs implements Blobs {
     return join(this.folder, createHash("sha256").update(key).digest("hex"));
   }
 
-  async put(key: string, chunks: AsyncIterable<Uint8Array>, size: number): Promise<void> {
+  async put(key: string, chunks: AsyncIterable<Uint8Array>, size: number): Promise<string> {
     const path = this.path(key);
     const file = await open(`${path}.part`, "w");
+    const hash = createHash("sha256");
     let written = 0;
     try {
       for await (const chunk of chunks) {
         await file.writeFile(chunk);
+        hash.update(chunk);
         written += chunk.byteLength;
       }
     } finally {
@@ -75,6 +77,7 @@ export class LocalBlobs implements Blobs {
     await this.opened.get(key)?.file.close();
     this.opened.delete(key);
     await rename(`${path}.part`, path);
+    return hash.digest("hex");
   }
 
   async open(key: string): Promise<ByteSource> {

@@ -1,10 +1,11 @@
 import type { Plan } from "../../schemas/plan.ts";
 import type { Report } from "../../schemas/report.ts";
-import { chunksOf } from "../jobs/digest.ts";
+import { digestOf } from "../jobs/digest.ts";
 import type { CompressionJob } from "../jobs/job.ts";
 import { runCompression } from "../jobs/pipeline.ts";
 import { inspectModel } from "../onnx/inspect.ts";
 import { readModel } from "../onnx/read.ts";
+import { chunksOf } from "../onnx/source.ts";
 import { validateModel } from "../onnx/validate.ts";
 import { planModel } from "../partition/plan-model.ts";
 import type { Compressed, CompressRequest, Engine } from "./engine.ts";
@@ -43,6 +44,7 @@ async function compress(request: CompressRequest, host: LocalHost): Promise<Comp
     const job: CompressionJob = {
       prefix: "jobs/local/",
       model: mountModel(opened, host),
+      modelSha256: await digestOf(opened.main),
       recipe: request.recipe,
       calibration: null,
       mix: request.mix,

@@ -1,7 +1,7 @@
 import { rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { chunksOf } from "../jobs/digest.ts";
 import { openArchive } from "../onnx/archive.ts";
+import { chunksOf } from "../onnx/source.ts";
 import { openFile } from "./file-source.ts";
 import { writeOutput } from "./output.ts";
 

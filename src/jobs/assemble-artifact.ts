@@ -2,7 +2,6 @@ import type { Decision } from "../compress/treatment.ts";
 import { encodeModel, fitsOneFile, modelSize } from "../onnx/write.ts";
 import { encodeArchive } from "../onnx/write-archive.ts";
 import type { CalibrationFacts } from "./calibrate.ts";
-import { digestOf } from "./digest.ts";
 import { finishedModel } from "./finished-model.ts";
 import type { UploadFacts } from "./inspect-upload.ts";
 import type { Blobs, CompressionJob, StoredModel } from "./job.ts";
@@ -44,13 +43,6 @@ export async function assembleArtifact(context: Context): Promise<ArtifactFacts>
   const whole = fitsOneFile(finished);
   const encoded = whole ? encodeModel(finished) : encodeArchive(finished);
   const key = `${job.prefix}artifact.${whole ? "onnx" : "tar"}`;
-  await blobs.put(key, encoded.chunks(), encoded.size);
-  return {
-    key,
-    readable,
-    bytes: encoded.size,
-    sha256: await digestOf(await blobs.open(key)),
-    dropped,
-    unchanged,
-  };
+  const sha256 = await blobs.put(key, encoded.chunks(), encoded.size);
+  return { key, readable, bytes: encoded.size, sha256, dropped, unchanged };
 }

@@ -17,10 +17,11 @@ export class CountedBlobs implements Blobs {
     this.memory = new MemoryAccount(() => host.wasmBytes());
   }
 
-  async put(key: string, chunks: AsyncIterable<Uint8Array>, size: number): Promise<void> {
+  async put(key: string, chunks: AsyncIterable<Uint8Array>, size: number): Promise<string> {
     const buffered = Math.min(size, WRITE_BYTES);
-    await this.memory.holding(buffered, () => this.#blobs.put(key, chunks, size));
+    const sha256 = await this.memory.holding(buffered, () => this.#blobs.put(key, chunks, size));
     this.written += size;
+    return sha256;
   }
 
   delete(key: string): Promise<void> {

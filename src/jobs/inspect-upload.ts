@@ -1,12 +1,10 @@
 import { inspectModel } from "../onnx/inspect.ts";
 import { validateSparseTensors } from "../onnx/validate.ts";
-import { digestOf } from "./digest.ts";
 import type { Blobs, CompressionJob } from "./job.ts";
 import { readStored } from "./stored-model.ts";
 
 /** What a job has to know of its upload. */
 export type UploadFacts = {
-  readonly sha256: string;
   /** Bytes of the file, with its external data. */
   readonly bytes: number;
   readonly opset: number;
@@ -23,5 +21,5 @@ export async function inspectUpload({ model }: CompressionJob, blobs: Blobs): Pr
   let bytes = 0;
   for (const key of [model.key, ...Object.values(model.external ?? {})])
     bytes += (await blobs.open(key)).size;
-  return { sha256: await digestOf(await blobs.open(model.key)), bytes, opset, nodes, parameters, macs };
+  return { bytes, opset, nodes, parameters, macs };
 }

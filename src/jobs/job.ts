@@ -11,8 +11,11 @@ export type Json = null | boolean | number | string | readonly Json[] | { readon
 
 /** Bytes that survive a crash, by deterministic keys: R2 in the Worker, a temporary folder in the CLI. */
 export interface Blobs {
-  /** Writes the whole object; writing the same key again replaces it with the same bytes. */
-  put(key: string, chunks: AsyncIterable<Uint8Array>, size: number): Promise<void>;
+  /**
+   * Writes the whole object; writing the same key again replaces it with the same bytes.
+   * @returns SHA-256 of the bytes, in hex.
+   */
+  put(key: string, chunks: AsyncIterable<Uint8Array>, size: number): Promise<string>;
   /** @throws BlobMissingError when nothing was written under the key. */
   open(key: string): Promise<ByteSource>;
   /** Nothing may be there. */
@@ -68,6 +71,8 @@ export interface CompressionJob {
   /** Prefix under which the job writes: `jobs/<id>/`. */
   readonly prefix: string;
   readonly model: StoredModel;
+  /** Of the model's file without its external data, in hex. */
+  readonly modelSha256: string;
   readonly recipe: Recipe;
   readonly calibration: { readonly key: string; readonly format: "npz" | "npy" | "safetensors" } | null;
   readonly mix: Mix | null;

@@ -1,4 +1,4 @@
-import { chunksOf } from "./digest.ts";
+import { chunksOf } from "../onnx/source.ts";
 import type { Blobs } from "./job.ts";
 
 /** Writes bytes at hand as a blob. */

@@ -52,7 +52,7 @@ export async function writeReport(context: Context): Promise<{ key: string }> {
   const changes = changesOf(results, artifact);
   const report: Report = {
     model: {
-      sha256: upload.sha256,
+      sha256: job.modelSha256,
       opset: upload.opset,
       nodes: { original: upload.nodes, compressed: after.nodes },
     },

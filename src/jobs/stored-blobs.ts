@@ -15,7 +15,7 @@ export class StoredBlobs implements Blobs {
     this.#blobs = blobs;
   }
 
-  put(key: string, chunks: AsyncIterable<Uint8Array>, size: number): Promise<void> {
+  put(key: string, chunks: AsyncIterable<Uint8Array>, size: number): Promise<string> {
     return stored(this.#blobs.put(key, chunks, size));
   }
 

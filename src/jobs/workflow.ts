@@ -40,10 +40,11 @@ async function startOf(store: Store, id: string): Promise<CompressionJob | null>
   if (!row) return null;
   const files = await store.models.files(row.modelId);
   const main = files.find(({ path }) => path === "");
+  const model = await store.models.get(row.accountId, row.modelId);
   const samples = row.calibrationId
     ? await store.calibrations.get(row.accountId, row.calibrationId)
     : undefined;
-  if (!main || (row.calibrationId && !samples)) throw new Error(`${id}: an input has been deleted`);
+  if (!main || !model || (row.calibrationId && !samples)) throw new Error(`${id}: an input has been deleted`);
   return {
     prefix: jobPrefix(row.accountId, id),
     model: {
@@ -52,6 +53,7 @@ async function startOf(store: Store, id: string): Promise<CompressionJob | null>
         files.filter(({ path }) => path !== "").map(({ path, objectKey }) => [path, objectKey]),
       ),
     },
+    modelSha256: model.sha256,
     recipe: row.recipe,
     calibration: samples ? { key: samples.objectKey, format: samples.format } : null,
     mix: row.mix,

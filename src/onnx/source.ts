@@ -26,6 +26,15 @@ export interface Span {
 /** Bytes at hand, or a range that can be read when needed. */
 export type Bytes = Uint8Array | Span;
 
+const CHUNK_BYTES = 1 << 20;
+
+/** The source's bytes in order, at most 1 MiB at a time. */
+export async function* chunksOf(source: ByteSource): AsyncGenerator<Uint8Array> {
+  for (let offset = 0; offset < source.size; offset += CHUNK_BYTES) {
+    yield await source.read(offset, Math.min(CHUNK_BYTES, source.size - offset));
+  }
+}
+
 /** A source over bytes that are already in memory; ranges are views, not copies. */
 export function bytesSource(bytes: Uint8Array): ByteSource {
   return {

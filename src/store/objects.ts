@@ -53,12 +53,14 @@ export class Objects {
     this.bucket = bucket;
   }
 
-  async put(key: string, chunks: AsyncIterable<Uint8Array>, size: number): Promise<void> {
-    const { bytes } = await this.write(key, chunks, { size });
+  /** @returns SHA-256 of what was written, in hex. */
+  async put(key: string, chunks: AsyncIterable<Uint8Array>, size: number): Promise<string> {
+    const { bytes, sha256 } = await this.write(key, chunks, { size });
     if (bytes !== size) {
       await this.bucket.delete(key);
       throw new BlobSizeError(`${key} has ${bytes} bytes instead of ${size}`);
     }
+    return sha256;
   }
 
   /**
@@ -222,13 +224,6 @@ export class Objects {
 /** Parts large enough that the whole fits into 10,000 of them; whole MiB. */
 export function partSize(bytes: number): number {
   return Math.max(PART_BYTES, Math.ceil(bytes / MAX_PARTS / MiB) * MiB);
-}
-
-/** Chunks of a source from its start to its end. */
-export async function* chunksOf(source: ByteSource, bytes = MiB): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < source.size; at += bytes) {
-    yield await source.read(at, Math.min(bytes, source.size - at));
-  }
 }
 
 function grown(buffer: Uint8Array<ArrayBuffer>, needed: number, most: number): Uint8Array<ArrayBuffer> {

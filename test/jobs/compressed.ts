@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { Recipe } from "../../schemas/recipe.ts";
 import { Report } from "../../schemas/report.ts";
 import { LocalHost } from "../../src/cli/local-host.ts";
@@ -31,6 +32,7 @@ export async function compressed(
       {
         prefix: "job/",
         model: { key: "model", external: {} },
+        modelSha256: createHash("sha256").update(model).digest("hex"),
         recipe,
         calibration: samples && { key: "samples", format: "npz" },
         mix: null,

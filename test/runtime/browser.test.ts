@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
@@ -86,6 +87,7 @@ describe.skipIf(missing !== null)(`the engine in Chromium${missing ? ` (skipped:
         {
           prefix: "job/",
           model: { key: "model", external: {} },
+          modelSha256: createHash("sha256").update(model).digest("hex"),
           recipe: {},
           calibration: null,
           mix: null,

@@ -26,6 +26,7 @@ class PageHost implements JobHost {
           at += chunk.byteLength;
         }
         bytes.set(key, whole);
+        return sha256Of(whole);
       },
       async open(key) {
         const stored = bytes.get(key);
@@ -51,7 +52,12 @@ class PageHost implements JobHost {
   now = async () => performance.now();
 }
 
-async function modelBytes(): Promise<Uint8Array> {
+async function sha256Of(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+async function modelBytes(): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(await (await fetch("/model.onnx")).arrayBuffer());
 }
 
@@ -65,10 +71,12 @@ const page = {
     return kernelsDigest(await browserKernels("/kernels.wasm"));
   },
   async compress(): Promise<string> {
-    const host = new PageHost(await modelBytes());
+    const model = await modelBytes();
+    const host = new PageHost(model);
     const job = {
       prefix: "job/",
       model: { key: "model", external: {} },
+      modelSha256: await sha256Of(model),
       recipe: {},
       calibration: null,
       mix: null,
