@@ -25,14 +25,18 @@ export interface Arrived {
 }
 
 /** A model that has arrived: as a file, which may be an archive, or with the files beside it. */
-export type ArrivedModel =
+export type ArrivedModel = (
   | { readonly kind: "file"; readonly file: Arrived }
-  | { readonly kind: "folder"; readonly files: ReadonlyMap<string, Arrived> };
+  | { readonly kind: "folder"; readonly files: ReadonlyMap<string, Arrived> }
+) & {
+  /** The upload that it completes; null for the body of a request. */
+  readonly upload: string | null;
+};
 
 /** The body of a request, which is deleted at its end. */
 export async function arrivedFile(store: Store, key: string): Promise<ArrivedModel> {
   const source = await store.objects.open(key);
-  return { kind: "file", file: { source, objectKey: null, sha256: null } };
+  return { kind: "file", file: { source, objectKey: null, sha256: null }, upload: null };
 }
 
 /** Files from this size on stay where they arrived, and are not looked for among those that are there already. */
@@ -76,9 +80,9 @@ export async function storeModel(
   const { head, layers } = splitModel(summary);
   await store.objects.putBytes(layersKey(account, id), JSON.stringify(layers));
   const row: ModelRow = { id, accountId: account, name, sha256, head, createdAt: now };
-  await store.models.insert(row, kept);
+  await store.models.insert(row, kept, arrived.upload);
   const keys = new Set(kept.map(({ objectKey }) => objectKey));
-  await store.objects.delete(
+  await store.objects.deleteFiles(
     files.flatMap(({ objectKey }) => (objectKey === null || keys.has(objectKey) ? [] : [objectKey])),
   );
   return modelResource(row, layers);

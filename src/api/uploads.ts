@@ -1,9 +1,10 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { ModelResource, UploadRequest, UploadResource } from "../../schemas/resources.ts";
+import { failureOf } from "../jobs/failures.ts";
 import { timestamp } from "../jobs/resource.ts";
 import { newId } from "../store/ids.ts";
-import { fileKey, layersKey } from "../store/object-keys.ts";
+import { fileKey, layersKey, partKey } from "../store/object-keys.ts";
 import { partSize } from "../store/objects.ts";
 import type { Store } from "../store/store.ts";
 import type { UploadFile } from "../store/tables.ts";
@@ -51,9 +52,8 @@ uploads.openapi(
     let next = 1;
     for (const [place, { path, bytes: size, sha256 = null }] of asked.entries()) {
       const objectKey = fileKey(account, `${id}-${place}`);
-      const multipartId = await store.objects.createMultipart(objectKey);
       const parts = Math.ceil(size / partBytes);
-      files.push({ path, bytes: size, sha256, objectKey, multipartId, firstPart: next, parts });
+      files.push({ path, bytes: size, sha256, objectKey, firstPart: next, parts });
       next += parts;
     }
     const row: UploadRow = {
@@ -108,14 +108,8 @@ uploads.openapi(
     const row = await requireUpload(c, id);
     if (row.modelId !== null) throw new ProblemError("conflict", "The upload has been completed.");
     const { file, length: expected, own } = partOf(row, number);
-    checkLength(c, expected);
-    const bytes = await limitedBytes(c.req.raw.body, expected);
-    if (bytes.byteLength !== expected) {
-      const detail = `Part ${number} has ${expected} bytes; ${bytes.byteLength} arrived.`;
-      throw new ProblemError("checksum_mismatch", detail);
-    }
-    const etag = await store.objects.putPart(file.objectKey, file.multipartId, own, bytes);
-    await store.uploads.putPart({ uploadId: id, number, etag, bytes: expected });
+    await storePart(c, partKey(file.objectKey, own), expected);
+    await store.uploads.arrived({ uploadId: id, number });
     return c.body(null, 204);
   },
 );
@@ -149,10 +143,33 @@ uploads.openapi(
     responses: { 204: { description: "Deleted, with its parts" }, ...problems },
   }),
   async (c) => {
-    await discard(c, await requireUpload(c, c.req.valid("param").id));
+    await c.var.store.deleteUpload(await requireUpload(c, c.req.valid("param").id));
     return c.body(null, 204);
   },
 );
+
+/**
+ * Stores the body as a part: as it comes where its length is announced, else by way of memory.
+ * @throws ProblemError where it has another length
+ */
+async function storePart(c: Context<AppEnv>, key: string, expected: number): Promise<void> {
+  const { objects } = c.var.store;
+  checkLength(c, expected);
+  const announced = c.req.header("content-length");
+  const { body } = c.req.raw;
+  if (announced !== undefined && body) {
+    checkPart(Number(announced), expected);
+    return objects.putStream(key, body, expected);
+  }
+  const bytes = await limitedBytes(body, expected);
+  checkPart(bytes.byteLength, expected);
+  return objects.putBytes(key, bytes);
+}
+
+function checkPart(bytes: number, expected: number): void {
+  if (bytes === expected) return;
+  throw new ProblemError("checksum_mismatch", `The part has ${expected} bytes; ${bytes} arrived.`);
+}
 
 async function complete(c: Context<AppEnv>, row: UploadRow): Promise<ModelResource> {
   const { store, account } = c.var;
@@ -161,21 +178,14 @@ async function complete(c: Context<AppEnv>, row: UploadRow): Promise<ModelResour
   if (parts.length < count) {
     throw new ProblemError("conflict", `${count - parts.length} of ${count} parts have not arrived yet.`);
   }
-  for (const file of row.files) {
-    // A completion that broke off has left the object behind, and its parts are gone.
-    if (await store.objects.exists(file.objectKey)) continue;
-    const own = parts
-      .filter(({ number }) => number >= file.firstPart && number < file.firstPart + file.parts)
-      .map(({ number, etag }) => ({ number: number - file.firstPart + 1, etag }));
-    await store.objects.completeMultipart(file.objectKey, file.multipartId, own);
+  for (const { objectKey, bytes } of row.files) {
+    await store.objects.joinParts(objectKey, { bytes, partBytes: row.partBytes });
   }
   try {
-    const model = await storeModel(store, account, await arrivedFiles(store, row), row.name, Date.now());
-    await store.uploads.completed(row.id, model.id);
-    return model;
+    return await storeModel(store, account, await arrivedFiles(store, row), row.name, Date.now());
   } catch (error) {
-    // The same bytes would be refused again.
-    await discard(c, row);
+    // The same bytes would be refused again; what was ours may be tried again.
+    if (error instanceof ProblemError || failureOf(error)) await store.deleteUpload(row);
     throw error;
   }
 }
@@ -189,22 +199,14 @@ async function arrivedFiles(store: Store, row: UploadRow): Promise<ArrivedModel>
     }),
   );
   const [only] = files;
-  if (only && only.path === null) return { kind: "file", file: only };
+  if (only && only.path === null) return { kind: "file", file: only, upload: row.id };
   const paths = new Map(files.map((file) => [file.path!, file]));
-  return { kind: "folder", files: paths };
+  return { kind: "folder", files: paths, upload: row.id };
 }
 
 async function existing(c: Context<AppEnv>, id: string): Promise<ModelResource> {
   const row = await requireModel(c, id);
   return modelResource(row, JSON.parse(await c.var.store.objects.text(layersKey(row.accountId, id))));
-}
-
-async function discard(c: Context<AppEnv>, row: UploadRow): Promise<void> {
-  for (const { objectKey, multipartId } of row.files) {
-    await c.var.store.objects.abortMultipart(objectKey, multipartId);
-    if (row.modelId === null) await c.var.store.objects.delete(objectKey);
-  }
-  await c.var.store.uploads.delete(row.id);
 }
 
 function partCount({ files }: UploadRow): number {

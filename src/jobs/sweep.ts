@@ -69,13 +69,7 @@ async function isDead(workflow: Bindings["COMPRESSIONS"], id: string): Promise<b
 
 async function deleteExpired(store: Store, now: number): Promise<void> {
   for (const row of await store.compressions.expired(now, BATCH)) await deleteJob(store, row);
-  for (const upload of await store.uploads.expired(now, BATCH)) {
-    for (const { objectKey, multipartId } of upload.files) {
-      await store.objects.abortMultipart(objectKey, multipartId);
-      if (upload.modelId === null) await store.objects.delete(objectKey);
-    }
-    await store.uploads.delete(upload.id);
-  }
+  for (const upload of await store.uploads.expired(now, BATCH)) await store.deleteUpload(upload);
   await store.idempotency.deleteExpired(now);
   await store.deliveries.deleteOlder(now - DELIVERY_LIFETIME_MS);
 }
@@ -94,18 +88,18 @@ async function orphansAmong(store: Store, keys: readonly string[]): Promise<stri
   const owned = keys.map((key) => ({ key, owner: ownerOf(key) }));
   const jobs = owned.flatMap(({ owner }) => (owner.kind === "job" ? [owner.compression] : []));
   const models = owned.flatMap(({ owner }) => (owner.kind === "model" ? [owner.model] : []));
-  const content = owned.flatMap(({ key, owner }) => (owner.kind === "content" ? [key] : []));
+  const files = owned.flatMap(({ owner }) => (owner.kind === "content" ? [owner.file] : []));
   const [liveJobs, liveModels, dead] = await Promise.all([
     store.liveJobs([...new Set(jobs)]),
     store.liveModels([...new Set(models)]),
-    store.unreferenced(content),
+    store.unreferenced([...new Set(files)]),
   ]);
-  const deadContent = new Set(dead);
-  const isOrphan = (key: string, owner: ObjectOwner): boolean => {
+  const deadFiles = new Set(dead);
+  const isOrphan = (owner: ObjectOwner): boolean => {
     if (owner.kind === "job") return !liveJobs.has(owner.compression);
     if (owner.kind === "model") return !liveModels.has(owner.model);
-    if (owner.kind === "content") return deadContent.has(key);
+    if (owner.kind === "content") return deadFiles.has(owner.file);
     return owner.kind === "incoming";
   };
-  return owned.filter(({ key, owner }) => isOrphan(key, owner)).map(({ key }) => key);
+  return owned.filter(({ owner }) => isOrphan(owner)).map(({ key }) => key);
 }

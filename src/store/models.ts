@@ -1,7 +1,7 @@
 import { and, desc, eq, inArray, lt } from "drizzle-orm";
 import type { ModelResource } from "../../schemas/resources.ts";
 import type { Database } from "./database.ts";
-import { calibrations, compressions, type ModelHead, modelFiles, models } from "./tables.ts";
+import { calibrations, compressions, type ModelHead, modelFiles, models, uploads } from "./tables.ts";
 
 export type ModelRow = typeof models.$inferSelect;
 
@@ -18,9 +18,12 @@ export class ModelRows {
     this.db = db;
   }
 
-  async insert(row: ModelRow, files: readonly ModelFile[]): Promise<void> {
+  /** @param upload the upload that becomes the model and is completed with it; null where none does */
+  async insert(row: ModelRow, files: readonly ModelFile[], upload: string | null): Promise<void> {
     const insertFiles = files.map((file) => this.db.insert(modelFiles).values({ modelId: row.id, ...file }));
-    await this.db.batch([this.db.insert(models).values(row), ...insertFiles]);
+    const complete =
+      upload === null ? [] : [this.db.update(uploads).set({ modelId: row.id }).where(eq(uploads.id, upload))];
+    await this.db.batch([this.db.insert(models).values(row), ...insertFiles, ...complete]);
   }
 
   async get(account: string, id: string): Promise<ModelRow | undefined> {

@@ -4,6 +4,8 @@
  *
  *   accounts/{account}/…
  *     sha256/{hex}                a file of a model, or samples                 while a row names it
+ *     files/{id}                  a large file of a model                       while a row names it
+ *     files/{id}/{n}              its parts, where it came in parts             as long as it, or their upload: 24 hours
  *     models/{model}/layers.json  the layers of a model                         as long as its row
  *     incoming/{id}               a body that is still arriving                 its request, or 24 hours
  *     jobs/{compression}/…        what a job writes:
@@ -18,10 +20,10 @@
  *       layers-failed.json        why a layer has failed the job                until the job ends
  *
  * A job's end, however it comes, deletes what lives until then; the sweep deletes it once more 15 minutes later, for what was written
- * late. Whatever nothing names is deleted a day after it was written. The parts of an upload that was never completed are
- * dropped by R2 itself after 7 days, and by the sweep after 24 hours where a caller had begun it.
+ * late. Whatever nothing names is deleted a day after it was written.
  */
 export const ACCOUNTS = "accounts/";
+const FILES = "files";
 
 export function contentKey(account: string, sha256: string): string {
   return `${ACCOUNTS}${account}/sha256/${sha256}`;
@@ -32,7 +34,17 @@ export function layersKey(account: string, model: string): string {
 }
 
 export function fileKey(account: string, id: string): string {
-  return `${ACCOUNTS}${account}/files/${id}`;
+  return `${ACCOUNTS}${account}/${FILES}/${id}`;
+}
+
+/** A part of the file, by its number from 1. */
+export function partKey(file: string, part: number): string {
+  return `${file}/${part}`;
+}
+
+/** Under which the parts of a file lie; null for an object that never has any. */
+export function partsPrefix(key: string): string | null {
+  return key.split("/")[2] === FILES ? `${key}/` : null;
 }
 
 export function incomingKey(account: string, id: string): string {
@@ -44,7 +56,8 @@ export function jobPrefix(account: string, compression: string): string {
 }
 
 export type ObjectOwner =
-  | { readonly kind: "content" }
+  /** Whoever names the file of this key, which the object is or is a part of. */
+  | { readonly kind: "content"; readonly file: string }
   | { readonly kind: "model"; readonly model: string }
   | { readonly kind: "incoming"; readonly id: string }
   | { readonly kind: "job"; readonly compression: string }
@@ -52,9 +65,10 @@ export type ObjectOwner =
 
 /** Who keeps an object alive. */
 export function ownerOf(key: string): ObjectOwner {
-  const [, , kind, id] = key.split("/");
-  if (!id) return { kind: "unknown" };
-  if (kind === "sha256" || kind === "files") return { kind: "content" };
+  const [, account, kind, id] = key.split("/");
+  if (!account || !id) return { kind: "unknown" };
+  if (kind === "sha256") return { kind: "content", file: key };
+  if (kind === FILES) return { kind: "content", file: fileKey(account, id) };
   if (kind === "models") return { kind: "model", model: id };
   if (kind === "incoming") return { kind: "incoming", id };
   if (kind === "jobs") return { kind: "job", compression: id };

@@ -1,5 +1,8 @@
 import { createHash } from "node:crypto";
 import type { ByteSource } from "../onnx/source.ts";
+import { partKey, partsPrefix } from "./object-keys.ts";
+import { pagedSource } from "./paged-source.ts";
+import { type PartedFile, partedFile, partsMetadata, readParts } from "./parts.ts";
 
 /** No object under the key. */
 export class BlobMissingError extends Error {
@@ -16,13 +19,9 @@ export class BlobSizeError extends Error {
 
 const MiB = 1_048_576;
 
-/** R2 wants equal parts of at least 5 MiB and at most 10,000 of them; a part is held in memory. */
+/** R2 wants equal parts of at least 5 MiB and at most 10,000 of them; a part may be held in memory. */
 const PART_BYTES = 8 * MiB;
 const MAX_PARTS = 10_000;
-
-/** Readers of a skeleton ask for a few bytes at a time; every get costs a subrequest. */
-const PAGE_BYTES = 256 * 1024;
-const PAGES_KEPT = 16;
 
 /** What was written. */
 export interface Written {
@@ -118,16 +117,36 @@ export class Objects {
     await persistently(() => this.bucket.put(key, bytes));
   }
 
+  /**
+   * An object from a stream, which is not held in memory. A stream cannot be read again: what R2 refuses is for the sender to repeat.
+   * @param size what R2 wants to know beforehand; another length is an error
+   */
+  async putStream(key: string, stream: ReadableStream<Uint8Array>, size: number): Promise<void> {
+    await this.bucket.put(key, stream.pipeThrough(new FixedLengthStream(size)));
+  }
+
+  /** Makes a file of the parts that lie under {@link partKey}, where they lie. Safe to repeat. */
+  async joinParts(key: string, file: PartedFile): Promise<void> {
+    await persistently(() => this.bucket.put(key, new Uint8Array(), { customMetadata: partsMetadata(file) }));
+  }
+
+  /** An object, or the file whose parts it stands for. */
   async open(key: string): Promise<ByteSource> {
     const head = await persistently(() => this.bucket.head(key));
     if (!head) throw new BlobMissingError(key);
-    return pagedSource(key, head.size, async (offset, length) => {
-      const bytes = await persistently(async () =>
-        (await this.bucket.get(key, { range: { offset, length } }))?.arrayBuffer(),
-      );
-      if (!bytes) throw new BlobMissingError(key);
-      return new Uint8Array(bytes);
-    });
+    const parted = partedFile(head.customMetadata);
+    if (!parted) return pagedSource(key, head.size, (offset, length) => this.range(key, offset, length));
+    return pagedSource(key, parted.bytes, (offset, length) =>
+      readParts(parted, offset, length, (part, from, count) => this.range(partKey(key, part), from, count)),
+    );
+  }
+
+  private async range(key: string, offset: number, length: number): Promise<Uint8Array> {
+    const bytes = await persistently(async () =>
+      (await this.bucket.get(key, { range: { offset, length } }))?.arrayBuffer(),
+    );
+    if (!bytes) throw new BlobMissingError(key);
+    return new Uint8Array(bytes);
   }
 
   async text(key: string): Promise<string> {
@@ -157,6 +176,16 @@ export class Objects {
     for (let at = 0; at < all.length; at += 1000) {
       await persistently(() => this.bucket.delete(all.slice(at, at + 1000)));
     }
+  }
+
+  /** Deletes files, with the parts of those that lie in parts. */
+  async deleteFiles(keys: readonly string[]): Promise<void> {
+    const parts: string[] = [];
+    for (const key of keys) {
+      const prefix = partsPrefix(key);
+      if (prefix !== null) parts.push(...(await this.names(prefix)).map((name) => prefix + name));
+    }
+    await this.delete([...parts, ...keys]);
   }
 
   /** Deletes everything under a prefix but the keys to keep. */
@@ -192,33 +221,6 @@ export class Objects {
       cursor: page.truncated ? page.cursor : undefined,
     };
   }
-
-  async createMultipart(key: string): Promise<string> {
-    return (await this.bucket.createMultipartUpload(key)).uploadId;
-  }
-
-  /** @returns the part's etag. */
-  async putPart(key: string, multipartId: string, number: number, bytes: Uint8Array): Promise<string> {
-    return (await this.bucket.resumeMultipartUpload(key, multipartId).uploadPart(number, bytes)).etag;
-  }
-
-  async completeMultipart(
-    key: string,
-    multipartId: string,
-    parts: readonly { number: number; etag: string }[],
-  ): Promise<void> {
-    await this.bucket
-      .resumeMultipartUpload(key, multipartId)
-      .complete(parts.map(({ number, etag }) => ({ partNumber: number, etag })));
-  }
-
-  /** Completed and aborted uploads are gone already, which is what was wanted. */
-  async abortMultipart(key: string, multipartId: string): Promise<void> {
-    await this.bucket
-      .resumeMultipartUpload(key, multipartId)
-      .abort()
-      .catch(() => undefined);
-  }
 }
 
 /** Parts large enough that the whole fits into 10,000 of them; whole MiB. */
@@ -231,46 +233,6 @@ function grown(buffer: Uint8Array<ArrayBuffer>, needed: number, most: number): U
   const larger = new Uint8Array(Math.min(most, Math.max(needed, 2 * buffer.byteLength)));
   larger.set(buffer);
   return larger;
-}
-
-/** A source that reads whole pages for small ranges and keeps the last few of them. */
-function pagedSource(
-  blob: string,
-  size: number,
-  get: (offset: number, length: number) => Promise<Uint8Array>,
-): ByteSource {
-  const pages = new Map<number, Promise<Uint8Array>>();
-  const page = (index: number): Promise<Uint8Array> => {
-    const start = index * PAGE_BYTES;
-    const found = pages.get(index) ?? get(start, Math.min(PAGE_BYTES, size - start));
-    // The map keeps the order of insertion, so its first key is the page unused for longest.
-    pages.delete(index);
-    pages.set(index, found);
-    found.catch(() => pages.delete(index));
-    if (pages.size > PAGES_KEPT) pages.delete(pages.keys().next().value!);
-    return found;
-  };
-  return {
-    blob,
-    size,
-    async read(offset, length) {
-      if (offset < 0 || length < 0 || offset + length > size) {
-        throw new RangeError(`bytes ${offset}..${offset + length} lie outside an object of ${size}`);
-      }
-      if (length === 0) return new Uint8Array(0);
-      if (length > PAGE_BYTES) return get(offset, length);
-      const first = Math.floor(offset / PAGE_BYTES);
-      const last = Math.floor((offset + length - 1) / PAGE_BYTES);
-      const inFirst = offset - first * PAGE_BYTES;
-      if (first === last) return (await page(first)).slice(inFirst, inFirst + length);
-      const [a, b] = [await page(first), await page(last)];
-      const out = new Uint8Array(length);
-      const head = a.subarray(inFirst);
-      out.set(head);
-      out.set(b.subarray(0, length - head.byteLength), head.byteLength);
-      return out;
-    },
-  };
 }
 
 /** Bytes in memory as chunks. */

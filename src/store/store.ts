@@ -8,7 +8,7 @@ import { IdempotencyKeys } from "./idempotency.ts";
 import { ModelRows, unreferenced } from "./models.ts";
 import { Objects } from "./objects.ts";
 import { compressions, cursors, models } from "./tables.ts";
-import { UploadRows } from "./uploads.ts";
+import { type UploadRow, UploadRows } from "./uploads.ts";
 import { DeliveryRows, EndpointRows } from "./webhooks.ts";
 
 /** Everything that outlives a request. Cheap to make: one a request, no state of its own. */
@@ -45,6 +45,12 @@ export class Store {
   /** Those of the content keys that nothing names any more. */
   unreferenced(keys: readonly string[]): Promise<string[]> {
     return unreferenced(this.db, keys);
+  }
+
+  /** Forgets an upload, with the parts of files that no model has taken. */
+  async deleteUpload({ id, files }: UploadRow): Promise<void> {
+    await this.objects.deleteFiles(await this.unreferenced(files.map(({ objectKey }) => objectKey)));
+    await this.uploads.delete(id);
   }
 
   /** Which of these jobs exist and may still need their objects (at most 90 ids). */

@@ -237,7 +237,7 @@ export const uploads = sqliteTable(
   (t) => [index("uploads_by_expiry").on(t.expiresAt)],
 );
 
-/** A file of an upload, and the object that its parts become. */
+/** A file of an upload, and the key under which its parts lie. */
 export interface UploadFile {
   /** Relative to the folder of the model; null for an upload of a single file. */
   readonly path: string | null;
@@ -245,13 +245,12 @@ export interface UploadFile {
   /** As the caller says it, in hex. */
   readonly sha256: string | null;
   readonly objectKey: string;
-  readonly multipartId: string;
   /** Its parts among those of the whole upload. */
   readonly firstPart: number;
   readonly parts: number;
 }
 
-/** Parts that have arrived; a part sent again replaces the first. */
+/** Parts that have arrived. */
 export const uploadParts = sqliteTable(
   "upload_parts",
   {
@@ -259,8 +258,6 @@ export const uploadParts = sqliteTable(
       .notNull()
       .references(() => uploads.id, { onDelete: "cascade" }),
     number: integer().notNull(),
-    etag: text().notNull(),
-    bytes: integer().notNull(),
   },
   (t) => [primaryKey({ columns: [t.uploadId, t.number] })],
 );

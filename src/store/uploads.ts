@@ -30,19 +30,9 @@ export class UploadRows {
       .orderBy(asc(uploadParts.number));
   }
 
-  /** A part sent again replaces the first. */
-  async putPart(part: UploadPartRow): Promise<void> {
-    await this.db
-      .insert(uploadParts)
-      .values(part)
-      .onConflictDoUpdate({
-        target: [uploadParts.uploadId, uploadParts.number],
-        set: { etag: part.etag, bytes: part.bytes },
-      });
-  }
-
-  async completed(id: string, modelId: string): Promise<void> {
-    await this.db.update(uploads).set({ modelId }).where(eq(uploads.id, id));
+  /** A part may arrive again. */
+  async arrived(part: UploadPartRow): Promise<void> {
+    await this.db.insert(uploadParts).values(part).onConflictDoNothing();
   }
 
   async delete(id: string): Promise<void> {

@@ -1,0 +1,2 @@
+ALTER TABLE `upload_parts` DROP COLUMN `etag`;--> statement-breakpoint
+ALTER TABLE `upload_parts` DROP COLUMN `bytes`;
