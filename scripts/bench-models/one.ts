@@ -58,7 +58,7 @@ try {
   const start = performance.now();
   const job = {
     prefix: "bench/",
-    model: { key: "model", external: {} },
+    model: { key: "model", range: null, external: {} },
     modelSha256: createHash("sha256").update(bytes).digest("hex"),
     recipe: JSON.parse(recipe),
     calibration: calibrated === "calibrated" ? { key: "samples", format: "safetensors" as const } : null,

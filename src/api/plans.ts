@@ -3,8 +3,9 @@ import type { Context } from "hono";
 import { ACCELERATORS, CatalogueEntry } from "../../schemas/accelerators.ts";
 import { Plan } from "../../schemas/plan.ts";
 import { PlanRequest } from "../../schemas/resources.ts";
+import { readStored } from "../jobs/stored-model.ts";
+import { uploadedModel } from "../jobs/uploaded-model.ts";
 import type { Model } from "../onnx/model.ts";
-import { readModel } from "../onnx/read.ts";
 import { checkMix } from "../partition/mix.ts";
 import { planModel } from "../partition/plan-model.ts";
 import { zooModel } from "../partition/zoo.ts";
@@ -36,7 +37,7 @@ plans.openapi(
     checkMix(mix);
     const read = model.startsWith("zoo:")
       ? zooModel(model.slice("zoo:".length))
-      : await uploadedModel(c, model);
+      : await readUploaded(c, model);
     return c.json(await planModel(read, mix, options), 200);
   },
 );
@@ -63,15 +64,8 @@ plans.openapi(
   (c) => c.json({ object: "list" as const, data: [...ACCELERATORS], has_more: false as const }, 200),
 );
 
-async function uploadedModel(c: Context<AppEnv>, id: string): Promise<Model> {
+async function readUploaded(c: Context<AppEnv>, id: string): Promise<Model> {
   const { store } = c.var;
   const row = await requireModel(c, id);
-  const files = await store.models.files(row.id);
-  const open = (key: string) => store.objects.open(key);
-  const main = files.find(({ path }) => path === "")!;
-  const others = files.filter(({ path }) => path !== "");
-  const external = new Map(
-    await Promise.all(others.map(async (file) => [file.path, await open(file.objectKey)] as const)),
-  );
-  return readModel(await open(main.objectKey), { external });
+  return readStored(store.objects, uploadedModel(await store.models.files(row.id)));
 }

@@ -39,7 +39,10 @@ export async function arrivedFile(store: Store, key: string): Promise<ArrivedMod
   return { kind: "file", file: { source, objectKey: null, sha256: null }, upload: null };
 }
 
-/** Files from this size on stay where they arrived, and are not looked for among those that are there already. */
+/**
+ * Files from this size on stay where they arrived, with all that lies in them as it is, and are not looked for among those that are
+ * there already.
+ */
 const LARGE = 64 * 2 ** 20;
 
 /**
@@ -56,26 +59,30 @@ export async function storeModel(
   const files = arrived.kind === "file" ? [arrived.file] : [...arrived.files.values()];
   const whole = arrived.kind === "file" ? await openArchive(arrived.file.source) : folder(arrived.files);
   const isArchive = arrived.kind === "file" && whole.main !== arrived.file.source;
-  if (isArchive && files[0]!.sha256 !== null) await checkedDigest(files[0]!);
+  if (isArchive && files[0]!.sha256 !== null) await checkedDigest(files[0]!.source, files[0]!.sha256);
   const external = new UsedFiles(whole.external);
   const model = await readModel(whole.main, { external, limits: ISOLATE_LIMITS });
   validateModel(model);
   await validateSparseTensors(model);
   const summary = await inspectModel(model);
   const id = newId("mdl", now);
-  const used = [["", whole.main] as const, ...external.used].map(([path, source]) => ({
-    path,
-    file: files.find((one) => one.source === source) ?? { source, objectKey: null, sha256: null },
-  }));
+  const large = new Set(files.filter(({ source }) => source.size >= LARGE).map(({ objectKey }) => objectKey));
+  const used = [["", whole.main] as const, ...external.used].map(([path, source]): UsedFile => {
+    const { blob } = source;
+    const announced = files.find((one) => one.source === source)?.sha256 ?? null;
+    return { path, source, announced, place: blob && large.has(blob.key) ? blob : null };
+  });
   // All that can be refused is refused before anything is written.
   const digests: (string | null)[] = [];
-  for (const { file } of used) digests.push(isCopied(file) ? null : await checkedDigest(file));
+  for (const file of used) {
+    digests.push(needsDigest(file) ? await checkedDigest(file.source, file.announced) : null);
+  }
   const kept: ModelFile[] = [];
   let sha256 = "";
-  for (const [i, { path, file }] of used.entries()) {
+  for (const [i, file] of used.entries()) {
     const stored = await keepFile(store, account, file, digests[i]!, `${id}-${i}`);
-    if (path === "") sha256 = stored.sha256;
-    kept.push({ path, objectKey: stored.key, bytes: file.source.size });
+    if (file.path === "") sha256 = stored.sha256!;
+    kept.push({ path: file.path, objectKey: stored.key, offset: stored.offset, bytes: file.source.size });
   }
   const { head, layers } = splitModel(summary);
   await store.objects.putBytes(layersKey(account, id), JSON.stringify(layers));
@@ -92,7 +99,7 @@ function folder(files: ReadonlyMap<string, Arrived>) {
   return modelAmong([...files].map(([path, { source }]) => ({ path, source })));
 }
 
-/** The files beside a model, remembering which of them it names: the rest of an archive is not kept. */
+/** The files beside a model, remembering which of them it names: nothing else of an archive is written. */
 class UsedFiles extends Map<string, ByteSource> {
   readonly used = new Map<string, ByteSource>();
 
@@ -103,34 +110,51 @@ class UsedFiles extends Map<string, ByteSource> {
   }
 }
 
-/** A large part of an archive: it is read once, and its digest comes as it is written. */
-function isCopied({ source, objectKey, sha256 }: Arrived): boolean {
-  return source.size >= LARGE && objectKey === null && sha256 === null;
+/** A file that a model is made of. */
+interface UsedFile {
+  readonly path: string;
+  readonly source: ByteSource;
+  /** Its SHA-256 as the caller said it, in hex. */
+  readonly announced: string | null;
+  /** Where it stays; null where it has to be written. */
+  readonly place: { readonly key: string; readonly offset: number } | null;
 }
 
-/** Keeps a file under the key that its content gives it; a large one where it lies, or under a key of its own. */
+/**
+ * Whether a file is read for its digest before it is kept: where one was announced, where its key is made of it, and for the model's
+ * own file, whose digest is the model's. A large one is hashed as it is written.
+ */
+function needsDigest({ path, source, announced, place }: UsedFile): boolean {
+  if (announced !== null) return true;
+  return place === null ? source.size < LARGE : path === "";
+}
+
+/** Leaves a file where it lies, or writes it: under the key that its content gives it, a large one under a key of its own. */
 async function keepFile(
   store: Store,
   account: string,
-  { source, objectKey }: Arrived,
+  { source, place }: UsedFile,
   digest: string | null,
   id: string,
-): Promise<{ key: string; sha256: string }> {
+): Promise<{ key: string; offset: number; sha256: string | null }> {
+  if (place !== null) return { ...place, sha256: digest };
   if (digest === null) {
     const key = fileKey(account, id);
     const { sha256 } = await store.objects.write(key, chunksOf(source), { size: source.size });
-    return { key, sha256 };
+    return { key, offset: 0, sha256 };
   }
-  if (source.size >= LARGE && objectKey !== null) return { key: objectKey, sha256: digest };
   const key = contentKey(account, digest);
   await store.objects.put(key, chunksOf(source), source.size);
-  return { key, sha256: digest };
+  return { key, offset: 0, sha256: digest };
 }
 
-async function checkedDigest({ source, sha256 }: Arrived): Promise<string> {
+async function checkedDigest(source: ByteSource, announced: string | null): Promise<string> {
   const actual = await digestOf(source);
-  if (sha256 !== null && actual !== sha256) {
-    throw new ProblemError("checksum_mismatch", `The SHA-256 of what arrived is ${actual}, not ${sha256}.`);
+  if (announced !== null && actual !== announced) {
+    throw new ProblemError(
+      "checksum_mismatch",
+      `The SHA-256 of what arrived is ${actual}, not ${announced}.`,
+    );
   }
   return actual;
 }

@@ -103,7 +103,7 @@ export class LocalBlobs implements Blobs {
   }
 }
 
-function named(source: ByteSource, blob: string): ByteSource {
+function named(source: ByteSource, key: string): ByteSource {
   const { size, file } = source;
-  return { blob, size, file, read: (offset, length) => source.read(offset, length) };
+  return { blob: { key, offset: 0 }, size, file, read: (offset, length) => source.read(offset, length) };
 }

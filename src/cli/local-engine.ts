@@ -1,7 +1,7 @@
 import type { Plan } from "../../schemas/plan.ts";
 import type { Report } from "../../schemas/report.ts";
 import { digestOf } from "../jobs/digest.ts";
-import type { CompressionJob } from "../jobs/job.ts";
+import type { CompressionJob, StoredFile } from "../jobs/job.ts";
 import { runCompression } from "../jobs/pipeline.ts";
 import { inspectModel } from "../onnx/inspect.ts";
 import { readModel } from "../onnx/read.ts";
@@ -82,13 +82,13 @@ async function run(job: CompressionJob, output: string, host: LocalHost): Promis
 
 function mountModel(opened: OpenedModel, host: LocalHost): CompressionJob["model"] {
   host.blobs.mount(MODEL_KEY, opened.main);
-  const external: Record<string, string> = {};
+  const external: Record<string, StoredFile> = {};
   for (const [location, source] of opened.external) {
     const key = `input/external/${location}`;
     host.blobs.mount(key, source);
-    external[location] = key;
+    external[location] = { key, range: null };
   }
-  return { key: MODEL_KEY, external };
+  return { key: MODEL_KEY, range: null, external };
 }
 
 async function withModel<T>(path: string, use: (opened: OpenedModel) => Promise<T>): Promise<T> {

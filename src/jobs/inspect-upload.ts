@@ -1,7 +1,7 @@
 import { inspectModel } from "../onnx/inspect.ts";
 import { validateSparseTensors } from "../onnx/validate.ts";
 import type { Blobs, CompressionJob } from "./job.ts";
-import { readStored } from "./stored-model.ts";
+import { openStored, readStored } from "./stored-model.ts";
 
 /** What a job has to know of its upload. */
 export type UploadFacts = {
@@ -19,7 +19,8 @@ export async function inspectUpload({ model }: CompressionJob, blobs: Blobs): Pr
   await validateSparseTensors(read);
   const { opset, nodes, parameters, macs } = await inspectModel(read);
   let bytes = 0;
-  for (const key of [model.key, ...Object.values(model.external ?? {})])
-    bytes += (await blobs.open(key)).size;
+  for (const file of [model, ...Object.values(model.external ?? {})]) {
+    bytes += (await openStored(blobs, file)).size;
+  }
   return { bytes, opset, nodes, parameters, macs };
 }

@@ -59,11 +59,17 @@ export type LayerWork = {
   readonly progress: readonly [number, number];
 };
 
-/** A model file and its external data, by blob keys. */
-export type StoredModel = {
+/** A file that lies in a blob. */
+export type StoredFile = {
   readonly key: string;
+  /** Where in the blob it lies; null where it is the blob. */
+  readonly range: { readonly offset: number; readonly length: number } | null;
+};
+
+/** A model file and its external data. */
+export type StoredModel = StoredFile & {
   /** By their locations; null for a model on its way, which names blobs itself. */
-  readonly external: Readonly<Record<string, string>> | null;
+  readonly external: Readonly<Record<string, StoredFile>> | null;
 };
 
 /** What to do, with every input as a blob key. */

@@ -2,15 +2,16 @@ import { openArchive } from "../onnx/archive.ts";
 import { linkTensors } from "../onnx/linked.ts";
 import type { Model } from "../onnx/model.ts";
 import { readModel } from "../onnx/read.ts";
-import type { ByteSource, Span } from "../onnx/source.ts";
+import { type ByteSource, checkRange, rangeSource, type Span } from "../onnx/source.ts";
 import { inOrder, validateModel } from "../onnx/validate.ts";
 import { encodeModel } from "../onnx/write.ts";
-import type { Blobs, StoredModel } from "./job.ts";
+import type { Blobs, StoredFile, StoredModel } from "./job.ts";
 import { putBytes } from "./put-bytes.ts";
 
-/** A blob that a stored model takes payloads from, under the location of its place in the list. */
+/** A part of a blob that a stored model takes payloads from, under the location of its place in the list. */
 interface Link {
   readonly blob: string;
+  readonly offset: number;
   readonly size: number;
 }
 
@@ -24,22 +25,32 @@ export async function storeModel(blobs: Blobs, key: string, model: Model): Promi
   const linked = linkTensors(model, (span: Span) => {
     const { blob, size } = span.source;
     if (blob === undefined) return undefined;
-    const location = places.get(blob) ?? String(links.length);
-    if (!places.has(blob)) links.push({ blob, size });
-    places.set(blob, location);
+    // Payloads are counted from the start of their source, which may be a part of the blob.
+    const place = `${blob.offset} ${size} ${blob.key}`;
+    const location = places.get(place) ?? String(links.length);
+    if (!places.has(place)) links.push({ blob: blob.key, offset: blob.offset, size });
+    places.set(place, location);
     return { location, span };
   });
   const encoded = encodeModel(linked, "named");
   await putBytes(blobs, linksKey(key), new TextEncoder().encode(JSON.stringify(links)));
   await blobs.put(key, encoded.chunks(), encoded.size);
-  return { key, external: null };
+  return { key, range: null, external: null };
 }
 
 /** Reads and validates an upload, or what {@link storeModel} has written; its nodes are in an order in which they can run. */
-export async function readStored(blobs: Blobs, { key, external }: StoredModel): Promise<Model> {
+export async function readStored(blobs: Blobs, stored: StoredModel): Promise<Model> {
   const opened = new Map<string, ByteSource>();
-  for (const [location, at] of Object.entries(external ?? {})) opened.set(location, await blobs.open(at));
-  return read(await blobs.open(key), external ? opened : await linksOf(blobs, key));
+  for (const [location, file] of Object.entries(stored.external ?? {})) {
+    opened.set(location, await openStored(blobs, file));
+  }
+  return read(await openStored(blobs, stored), stored.external ? opened : await linksOf(blobs, stored.key));
+}
+
+/** Opens a file where it lies. */
+export async function openStored(blobs: Blobs, { key, range }: StoredFile): Promise<ByteSource> {
+  const blob = await blobs.open(key);
+  return range === null ? blob : rangeSource(blob, range.offset, range.length);
 }
 
 async function linksOf(blobs: Blobs, key: string): Promise<ReadonlyMap<string, ByteSource>> {
@@ -61,14 +72,15 @@ async function read(source: ByteSource, external: ReadonlyMap<string, ByteSource
 }
 
 /** Opened when it is first read: a model names a blob for each of its layers, and most steps read few of them. */
-function linkedSource(blobs: Blobs, { blob, size }: Link): ByteSource {
+function linkedSource(blobs: Blobs, { blob: key, offset, size }: Link): ByteSource {
   let opening: Promise<ByteSource> | undefined;
   return {
-    blob,
+    blob: { key, offset },
     size,
-    async read(offset, length) {
-      opening ??= blobs.open(blob);
-      return (await opening).read(offset, length);
+    async read(at, length) {
+      checkRange(at, length, size);
+      opening ??= blobs.open(key);
+      return (await opening).read(offset + at, length);
     },
   };
 }

@@ -44,7 +44,7 @@ export class Workbench {
 
   /** Where the model lies that the methods start from. */
   stored(which: "simplified" | "upload"): StoredModel {
-    return which === "upload" ? this.#job.model : { key: this.simplifiedKey, external: null };
+    return which === "upload" ? this.#job.model : { key: this.simplifiedKey, range: null, external: null };
   }
 
   /** A model of this job as something that can be run here. */

@@ -8,6 +8,7 @@ import type { CompressionJob } from "./job.ts";
 import { endJob } from "./lifecycle.ts";
 import { notify } from "./notify.ts";
 import { runCompression } from "./pipeline.ts";
+import { uploadedModel } from "./uploaded-model.ts";
 import { DURABLE, WorkerHost } from "./worker-host.ts";
 
 /**
@@ -38,21 +39,14 @@ async function startOf(store: Store, id: string): Promise<CompressionJob | null>
   if (!(await store.compressions.start(id, Date.now()))) return null;
   const row = await store.compressions.ofJob(id);
   if (!row) return null;
-  const files = await store.models.files(row.modelId);
-  const main = files.find(({ path }) => path === "");
   const model = await store.models.get(row.accountId, row.modelId);
   const samples = row.calibrationId
     ? await store.calibrations.get(row.accountId, row.calibrationId)
     : undefined;
-  if (!main || !model || (row.calibrationId && !samples)) throw new Error(`${id}: an input has been deleted`);
+  if (!model || (row.calibrationId && !samples)) throw new Error(`${id}: an input has been deleted`);
   return {
     prefix: jobPrefix(row.accountId, id),
-    model: {
-      key: main.objectKey,
-      external: Object.fromEntries(
-        files.filter(({ path }) => path !== "").map(({ path, objectKey }) => [path, objectKey]),
-      ),
-    },
+    model: uploadedModel(await store.models.files(model.id)),
     modelSha256: model.sha256,
     recipe: row.recipe,
     calibration: samples ? { key: samples.objectKey, format: samples.format } : null,

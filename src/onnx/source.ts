@@ -5,8 +5,8 @@
 export interface ByteSource {
   /** Length of the whole in bytes. */
   readonly size: number;
-  /** Key of the blob that this is, where it is one: files may name it instead of holding its bytes. */
-  readonly blob?: string;
+  /** The blob that holds it, and where in it, where one does: files may name it instead of holding its bytes. */
+  readonly blob?: { readonly key: string; readonly offset: number };
   /** Where on disk it lies, where it does: a thread may open it there by itself. */
   readonly file?: { readonly path: string; readonly offset: number };
   /**
@@ -48,9 +48,10 @@ export function bytesSource(bytes: Uint8Array): ByteSource {
 
 /** The part [offset, offset + length) of a source, as a source. */
 export function rangeSource(source: ByteSource, offset: number, length: number): ByteSource {
-  const { file } = source;
+  const { blob, file } = source;
   return {
     size: length,
+    ...(blob && { blob: { key: blob.key, offset: blob.offset + offset } }),
     ...(file && { file: { path: file.path, offset: file.offset + offset } }),
     async read(at, count) {
       checkRange(at, count, length);

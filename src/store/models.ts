@@ -8,6 +8,8 @@ export type ModelRow = typeof models.$inferSelect;
 export interface ModelFile {
   readonly path: string;
   readonly objectKey: string;
+  /** Where in the object it begins. */
+  readonly offset: number;
   readonly bytes: number;
 }
 
@@ -34,7 +36,12 @@ export class ModelRows {
 
   files(id: string): Promise<ModelFile[]> {
     return this.db
-      .select({ path: modelFiles.path, objectKey: modelFiles.objectKey, bytes: modelFiles.bytes })
+      .select({
+        path: modelFiles.path,
+        objectKey: modelFiles.objectKey,
+        offset: modelFiles.offset,
+        bytes: modelFiles.bytes,
+      })
       .from(modelFiles)
       .where(eq(modelFiles.modelId, id));
   }

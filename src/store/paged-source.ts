@@ -6,7 +6,7 @@ const PAGES_KEPT = 16;
 
 /** A source that reads whole pages for small ranges and keeps the last few of them. */
 export function pagedSource(
-  blob: string,
+  key: string,
   size: number,
   get: (offset: number, length: number) => Promise<Uint8Array>,
 ): ByteSource {
@@ -22,7 +22,7 @@ export function pagedSource(
     return found;
   };
   return {
-    blob,
+    blob: { key, offset: 0 },
     size,
     async read(offset, length) {
       checkRange(offset, length, size);

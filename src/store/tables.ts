@@ -52,7 +52,8 @@ export type ModelHead = Omit<ModelListItem, "id" | "object" | "name" | "sha256" 
 
 /**
  * The objects that a model is made of: `path` is "" for the ONNX file itself, else the location that it names for
- * external data. Objects are shared by content within an account; the last row that names one keeps it alive.
+ * external data. A file lies in its object from `offset` on: of an archive that came whole, several files may be parts. Objects are
+ * shared by content within an account; the last row that names one keeps it alive.
  */
 export const modelFiles = sqliteTable(
   "model_files",
@@ -62,6 +63,7 @@ export const modelFiles = sqliteTable(
       .references(() => models.id, { onDelete: "cascade" }),
     path: text().notNull(),
     objectKey: text("object_key").notNull(),
+    offset: integer().notNull().default(0),
     bytes: integer().notNull(),
   },
   (t) => [primaryKey({ columns: [t.modelId, t.path] }), index("model_files_by_object").on(t.objectKey)],

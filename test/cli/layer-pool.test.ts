@@ -12,7 +12,7 @@ import { nodeKernels } from "../../src/kernels/wasm/node.ts";
 import { stackModel } from "../jobs/stack-model.ts";
 
 const LAYERS = 5;
-const MODEL = { key: "model", external: {} };
+const MODEL = { key: "model", range: null, external: {} };
 const INT8: Recipe = { quantization: { weights: "int8" } };
 
 /** Layers that wait to be treated, in a folder of their own. */

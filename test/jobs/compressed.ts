@@ -31,7 +31,7 @@ export async function compressed(
     const { artifact, report } = await runCompression(
       {
         prefix: "job/",
-        model: { key: "model", external: {} },
+        model: { key: "model", range: null, external: {} },
         modelSha256: createHash("sha256").update(model).digest("hex"),
         recipe,
         calibration: samples && { key: "samples", format: "npz" },

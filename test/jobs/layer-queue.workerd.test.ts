@@ -44,7 +44,7 @@ async function stage(recipe: Recipe, { poisoned = -1, atOnce = 100 } = {}): Prom
     ...{ startedAt: null, finishedAt: null, expiresAt: null },
   });
   await store.compressions.start(id, now);
-  const stored = { key: incomingKey(account.id, "model"), external: {} };
+  const stored = { key: incomingKey(account.id, "model"), range: null, external: {} };
   await store.objects.putBytes(stored.key, model);
   // Moments that cannot be read are the error that the test makes.
   const broken = `${prefix}moments/broken`;

@@ -86,7 +86,7 @@ describe.skipIf(missing !== null)(`the engine in Chromium${missing ? ` (skipped:
       const { artifact } = await runCompression(
         {
           prefix: "job/",
-          model: { key: "model", external: {} },
+          model: { key: "model", range: null, external: {} },
           modelSha256: createHash("sha256").update(model).digest("hex"),
           recipe: {},
           calibration: null,

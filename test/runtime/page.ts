@@ -75,7 +75,7 @@ const page = {
     const host = new PageHost(model);
     const job = {
       prefix: "job/",
-      model: { key: "model", external: {} },
+      model: { key: "model", range: null, external: {} },
       modelSha256: await sha256Of(model),
       recipe: {},
       calibration: null,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { derivedId, newId } from "../../src/store/ids.ts";
 import { hashKey, insertKeySql, isKey, newKey } from "../../src/store/keys.ts";
-import { contentKey, incomingKey, jobPrefix, layersKey, ownerOf } from "../../src/store/object-keys.ts";
+import { contentKey, fileKey, incomingKey, jobPrefix, layersKey, ownerOf, partKey } from "../../src/store/object-keys.ts";
 
 describe("keys", () => {
   test("are long, never the same, and stored only as SHA-256", () => {
@@ -41,7 +41,10 @@ describe("ids", () => {
 });
 
 test("every object key says who keeps it alive", () => {
-  expect(ownerOf(contentKey("acc_1", "ff"))).toEqual({ kind: "content" });
+  const [content, file] = [contentKey("acc_1", "ff"), fileKey("acc_1", "upl_1-0")];
+  expect(ownerOf(content)).toEqual({ kind: "content", file: content });
+  expect(ownerOf(file)).toEqual({ kind: "content", file });
+  expect(ownerOf(partKey(file, 12))).toEqual({ kind: "content", file });
   expect(ownerOf(layersKey("acc_1", "mdl_1"))).toEqual({ kind: "model", model: "mdl_1" });
   expect(ownerOf(incomingKey("acc_1", "x"))).toEqual({ kind: "incoming", id: "x" });
   expect(ownerOf(`${jobPrefix("acc_1", "cmp_1")}artifact`)).toEqual({ kind: "job", compression: "cmp_1" });

@@ -1,0 +1,1 @@
+ALTER TABLE `model_files` ADD `offset` integer DEFAULT 0 NOT NULL;
