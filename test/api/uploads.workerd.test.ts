@@ -1,6 +1,10 @@
-import { createHash } from "node:crypto";
+import { env } from "cloudflare:test";
 import { describe, expect, test } from "vitest";
-import type { ModelResource, UploadResource } from "../../schemas/resources.ts";
+import type { ModelResource } from "../../schemas/resources.ts";
+import { createApp } from "../../src/api/app.ts";
+import { sweep } from "../../src/jobs/sweep.ts";
+import { fileKey, partKey } from "../../src/store/object-keys.ts";
+import { Store } from "../../src/store/store.ts";
 import {
   badModels,
   bytes,
@@ -12,7 +16,11 @@ import {
   tensor,
   tinyModel,
 } from "../onnx/bytes.ts";
-import { type Account, jsonOf, newAccount, objectsOf, problemOf } from "./harness.ts";
+import { jsonOf, newAccount, objectsOf, problemOf } from "./harness.ts";
+import { begin, complete, send, sendPart, sha256Of } from "./upload-session.ts";
+
+const HOUR = 3_600_000;
+const store = new Store(env);
 
 /** y = x + w with w of 9 MiB: two parts. */
 const count = 2_359_296;
@@ -21,40 +29,27 @@ const large = model({
   initializers: [bytes(tensor("w", [count], 1, message(9, new Uint8Array(4 * count))), int(2, 1))],
 });
 
-async function send(account: Account, upload: UploadResource, file: Uint8Array, order: number[]) {
-  for (const number of order) {
-    const part = file.subarray((number - 1) * upload.part_bytes, number * upload.part_bytes);
-    const path = `/v1/uploads/${upload.id}/parts/${number}`;
-    const response = await account.fetch(path, { method: "PUT", body: part });
-    expect([number, response.status]).toEqual([number, 204]);
-  }
-}
-
-const sha256 = (file: Uint8Array) => createHash("sha256").update(file).digest("hex");
-
-const begin = async (account: Account, request: object) =>
-  jsonOf<UploadResource>(await account.post("/v1/uploads", request));
-
-const complete = (account: Account, { id }: UploadResource) =>
-  account.fetch(`/v1/uploads/${id}/complete`, { method: "POST" });
-
 describe("uploads in parts", () => {
   test("make the same model as one body, in any order of parts, and completing twice is once", async () => {
     const account = await newAccount();
-    const upload = await begin(account, { bytes: large.byteLength, name: "large", sha256: sha256(large) });
+    const upload = await begin(account, { bytes: large.byteLength, name: "large", sha256: sha256Of(large) });
     expect(upload).toMatchObject({ parts: 2, received: [], model: null, name: "large" });
     await send(account, upload, large, [2]);
     const early = await complete(account, upload);
     expect([early.status, (await problemOf(early)).code]).toEqual([409, "conflict"]);
+    // Sent again, a part takes the place of what was there.
+    const other = new Uint8Array(upload.part_bytes).fill(7);
+    expect((await sendPart(account, upload, 1, other)).status).toBe(204);
     await send(account, upload, large, [1, 2]);
     expect(await jsonOf(await account.fetch(`/v1/uploads/${upload.id}`))).toMatchObject({ received: [1, 2] });
 
     const created = await jsonOf<ModelResource>(await complete(account, upload));
-    expect(created).toMatchObject({ name: "large", sha256: sha256(large), bytes: large.byteLength });
+    expect(created).toMatchObject({ name: "large", sha256: sha256Of(large), bytes: large.byteLength });
     expect(await jsonOf(await complete(account, upload))).toEqual(created);
+    expect((await sendPart(account, upload, 1, other)).status).toBe(409);
     expect((await objectsOf(account)).toSorted()).toEqual([
       `models/${created.id}/layers.json`,
-      `sha256/${sha256(large)}`,
+      `sha256/${sha256Of(large)}`,
     ]);
   });
 
@@ -72,7 +67,7 @@ describe("uploads in parts", () => {
       files: files.map(({ path, content }) => ({
         path,
         bytes: content.byteLength,
-        sha256: sha256(content),
+        sha256: sha256Of(content),
       })),
     });
     expect(upload).toMatchObject({ parts: 4, received: [] });
@@ -88,12 +83,12 @@ describe("uploads in parts", () => {
       expect((await account.fetch(path, { method: "PUT", body })).status).toBe(204);
     }
     const created = await jsonOf<ModelResource>(await complete(account, upload));
-    expect(created).toMatchObject({ name: "beside", sha256: sha256(files[1]!.content) });
+    expect(created).toMatchObject({ name: "beside", sha256: sha256Of(files[1]!.content) });
     expect(created.layers).toHaveLength(1);
     expect((await objectsOf(account)).toSorted()).toEqual(
       [
         `models/${created.id}/layers.json`,
-        ...files.slice(0, 2).map(({ content }) => `sha256/${sha256(content)}`),
+        ...files.slice(0, 2).map(({ content }) => `sha256/${sha256Of(content)}`),
       ].toSorted(),
     );
     expect((await account.fetch(`/v1/models/${created.id}`, { method: "DELETE" })).status).toBe(204);
@@ -135,12 +130,17 @@ describe("uploads in parts", () => {
   test("refuse parts of a wrong size or number", async () => {
     const account = await newAccount();
     const upload = await begin(account, { bytes: tinyModel.byteLength });
-    const put = (number: number | string, body: Uint8Array) =>
-      account.fetch(`/v1/uploads/${upload.id}/parts/${number}`, { method: "PUT", body });
-    expect((await put(1, tinyModel.subarray(1))).status).toBe(422);
-    expect((await put(1, bytes(tinyModel, [0]))).status).toBe(413);
-    expect((await put(2, tinyModel)).status).toBe(404);
-    expect((await put("x", tinyModel)).status).toBe(404);
+    for (const [number, body, status] of [
+      [1, tinyModel.subarray(1), 422],
+      [1, bytes(tinyModel, [0]), 413],
+      [2, tinyModel, 404],
+      ["x", tinyModel, 404],
+    ] as const) {
+      const announced = { "content-length": String(body.byteLength) };
+      expect((await sendPart(account, upload, number, body)).status).toBe(status);
+      expect((await sendPart(account, upload, number, body, announced)).status).toBe(status);
+    }
+    expect(await objectsOf(account)).toEqual([]);
   });
 
   test("of bytes that are not those announced, or of no model, leave nothing behind", async () => {
@@ -156,6 +156,47 @@ describe("uploads in parts", () => {
       expect((await account.fetch(`/v1/uploads/${upload.id}`)).status).toBe(404);
       expect(await objectsOf(account)).toEqual([]);
     }
+  });
+
+  test("that are abandoned are swept with their parts after a day, and so are parts that nobody knows", async () => {
+    const account = await newAccount();
+    const upload = await begin(account, { bytes: large.byteLength });
+    await send(account, upload, large, [2]);
+    const unknown = partKey(fileKey(account.id, "upl_unknown-0"), 1);
+    await store.objects.putBytes(unknown, "orphan");
+    await sweep(store, env, Date.now() + 23 * HOUR);
+    expect((await objectsOf(account)).toSorted()).toEqual([
+      `files/${upload.id}-0/2`,
+      "files/upl_unknown-0/1",
+    ]);
+    await sweep(store, env, Date.now() + 25 * HOUR);
+    expect(await objectsOf(account)).toEqual([]);
+    expect((await complete(account, upload)).status).toBe(404);
+  });
+
+  test("can be completed once more where that failed on our side", async () => {
+    const account = await newAccount();
+    const upload = await begin(account, { bytes: large.byteLength });
+    await send(account, upload, large, [1, 2]);
+    // Everything but the rows is written then.
+    const database = new Proxy(env.DB, {
+      get(target, name) {
+        if (name === "batch") return () => Promise.reject(new Error("D1 is out of reach"));
+        const method: unknown = Reflect.get(target, name);
+        return typeof method === "function" ? method.bind(target) : method;
+      },
+    });
+    const request = new Request(`https://hone.test/v1/uploads/${upload.id}/complete`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${account.key}` },
+    });
+    expect((await createApp().fetch(request, { ...env, DB: database })).status).toBe(500);
+    expect(await objectsOf(account)).toContain(`files/${upload.id}-0`);
+    const created = await jsonOf<ModelResource>(await complete(account, upload));
+    expect(created).toMatchObject({ sha256: sha256Of(large) });
+    expect((await account.fetch(`/v1/models/${created.id}`, { method: "DELETE" })).status).toBe(204);
+    await sweep(store, env, Date.now() + 25 * HOUR);
+    expect(await objectsOf(account)).toEqual([]);
   });
 
   test("can be given up", async () => {

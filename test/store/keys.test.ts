@@ -1,7 +1,15 @@
 import { describe, expect, test } from "vitest";
 import { derivedId, newId } from "../../src/store/ids.ts";
 import { hashKey, insertKeySql, isKey, newKey } from "../../src/store/keys.ts";
-import { contentKey, fileKey, incomingKey, jobPrefix, layersKey, ownerOf, partKey } from "../../src/store/object-keys.ts";
+import {
+  contentKey,
+  fileKey,
+  incomingKey,
+  jobPrefix,
+  layersKey,
+  ownerOf,
+  partKey,
+} from "../../src/store/object-keys.ts";
 
 describe("keys", () => {
   test("are long, never the same, and stored only as SHA-256", () => {

@@ -1,5 +1,6 @@
 import { env } from "cloudflare:test";
 import { expect, test } from "vitest";
+import { fileKey, partKey } from "../../src/store/object-keys.ts";
 import { BlobMissingError, Objects } from "../../src/store/objects.ts";
 
 /** A bucket that refuses the first calls of every method, as many as are said. */
@@ -33,4 +34,44 @@ test("one that it refuses six times fails, and what is missing is not asked for 
   const { objects, calls } = refusing(0);
   await expect(objects.open("accounts/test/nothing")).rejects.toBeInstanceOf(BlobMissingError);
   expect(calls.get("head")).toBe(1);
+});
+
+test("a file in parts reads as one, its pages too, and is deleted with its parts", async () => {
+  const objects = new Objects(env.OBJECTS);
+  const key = fileKey("test", "parted");
+  const [bytes, partBytes] = [700_000, 300_000];
+  const file = Uint8Array.from({ length: bytes }, (_, i) => (i * 7 + (i >> 8)) % 256);
+  for (const part of [3, 1, 2]) {
+    await objects.putBytes(partKey(key, part), file.subarray((part - 1) * partBytes, part * partBytes));
+  }
+  await objects.joinParts(key, { bytes, partBytes });
+  const source = await objects.open(key);
+  expect([source.size, source.blob]).toEqual([bytes, { key, offset: 0 }]);
+  for (const [offset, length] of [
+    [0, bytes],
+    [299_999, 2],
+    [250_000, 300_000],
+    [600_000, 100_000],
+    [bytes - 1, 1],
+    [7, 0],
+  ] as const) {
+    expect(await source.read(offset, length)).toEqual(file.subarray(offset, offset + length));
+  }
+  await expect(source.read(bytes, 1)).rejects.toBeInstanceOf(RangeError);
+  await objects.putBytes(fileKey("test", "parted-2"), "another file");
+  await objects.deleteFiles([key]);
+  expect(await objects.names("accounts/test/files/")).toEqual(["parted-2"]);
+  await objects.deleteFiles([fileKey("test", "parted-2")]);
+});
+
+test("a stream of another length than was said is not stored, and what was there stays", async () => {
+  const objects = new Objects(env.OBJECTS);
+  const key = fileKey("test", "streamed");
+  const streamOf = (text: string) => new Response(text).body!;
+  await objects.putStream(key, streamOf("hello"), 5);
+  for (const text of ["hell", "hello!"]) {
+    await expect(objects.putStream(key, streamOf(text), 5)).rejects.toThrow();
+  }
+  expect(await objects.find(key)).toBe("hello");
+  await objects.delete(key);
 });
