@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Blobs } from "../jobs/job.ts";
-import { type ByteSource, rangeSource } from "../onnx/source.ts";
+import { type ByteSource, rangeSource, readInto } from "../onnx/source.ts";
 import { FailedError } from "./errors.ts";
 import { type FileSource, openFile } from "./file-source.ts";
 
@@ -105,5 +105,11 @@ export class LocalBlobs implements Blobs {
 
 function named(source: ByteSource, key: string): ByteSource {
   const { size, file } = source;
-  return { blob: { key, offset: 0 }, size, file, read: (offset, length) => source.read(offset, length) };
+  return {
+    blob: { key, offset: 0 },
+    size,
+    file,
+    read: (offset, length) => source.read(offset, length),
+    readInto: (offset, target) => readInto(source, offset, target),
+  };
 }

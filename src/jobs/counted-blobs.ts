@@ -1,4 +1,4 @@
-import type { ByteSource } from "../onnx/source.ts";
+import { type ByteSource, readInto } from "../onnx/source.ts";
 import type { Blobs, JobHost } from "./job.ts";
 import { MemoryAccount } from "./memory-account.ts";
 
@@ -36,6 +36,10 @@ export class CountedBlobs implements Blobs {
       read: (offset, length) => {
         this.read += length;
         return this.memory.holding(length, () => source.read(offset, length));
+      },
+      readInto: (offset, target) => {
+        this.read += target.byteLength;
+        return readInto(source, offset, target);
       },
     };
   }

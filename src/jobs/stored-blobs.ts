@@ -1,4 +1,4 @@
-import type { ByteSource } from "../onnx/source.ts";
+import { type ByteSource, readInto } from "../onnx/source.ts";
 import { BlobMissingError } from "../store/objects.ts";
 import type { Blobs } from "./job.ts";
 
@@ -29,6 +29,7 @@ export class StoredBlobs implements Blobs {
       blob: source.blob,
       size: source.size,
       read: (offset, length) => stored(source.read(offset, length)),
+      readInto: (offset, target) => stored(readInto(source, offset, target)),
     };
   }
 }

@@ -2,7 +2,7 @@ import { openArchive } from "../onnx/archive.ts";
 import { linkTensors } from "../onnx/linked.ts";
 import type { Model } from "../onnx/model.ts";
 import { readModel } from "../onnx/read.ts";
-import { type ByteSource, checkRange, rangeSource, type Span } from "../onnx/source.ts";
+import { type ByteSource, checkRange, rangeSource, readInto, type Span } from "../onnx/source.ts";
 import { inOrder, validateModel } from "../onnx/validate.ts";
 import { encodeModel } from "../onnx/write.ts";
 import type { Blobs, StoredFile, StoredModel } from "./job.ts";
@@ -74,13 +74,20 @@ async function read(source: ByteSource, external: ReadonlyMap<string, ByteSource
 /** Opened when it is first read: a model names a blob for each of its layers, and most steps read few of them. */
 function linkedSource(blobs: Blobs, { blob: key, offset, size }: Link): ByteSource {
   let opening: Promise<ByteSource> | undefined;
+  const opened = () => {
+    opening ??= blobs.open(key);
+    return opening;
+  };
   return {
     blob: { key, offset },
     size,
     async read(at, length) {
       checkRange(at, length, size);
-      opening ??= blobs.open(key);
-      return (await opening).read(offset + at, length);
+      return (await opened()).read(offset + at, length);
+    },
+    async readInto(at, target) {
+      checkRange(at, target.byteLength, size);
+      await readInto(await opened(), offset + at, target);
     },
   };
 }

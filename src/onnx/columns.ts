@@ -1,4 +1,4 @@
-import { type ByteSource, type Bytes, byteLength, checkRange, load, slice } from "./source.ts";
+import { type ByteSource, type Bytes, byteLength, checkRange, loadInto, slice } from "./source.ts";
 
 /** Bytes that are read at once to pick columns from; a remote source costs by the read. */
 const CHUNK_BYTES = 4 * 2 ** 20;
@@ -18,11 +18,19 @@ export function columnsOf(matrix: Bytes, rowBytes: number, from: number, to: num
     async read(offset, length) {
       checkRange(offset, length, size);
       const picked = new Uint8Array(length);
-      const step = Math.max(1, Math.floor(CHUNK_BYTES / rowBytes));
+      await source.readInto!(offset, picked);
+      return picked;
+    },
+    async readInto(offset, picked) {
+      const length = picked.byteLength;
+      const first = Math.floor(offset / width);
       const end = Math.ceil((offset + length) / width);
-      for (let row = Math.floor(offset / width); row < end; row += step) {
+      const step = Math.min(Math.max(1, Math.floor(CHUNK_BYTES / rowBytes)), end - first);
+      const room = new Uint8Array(step * rowBytes);
+      for (let row = first; row < end; row += step) {
         const last = Math.min(row + step, end);
-        const chunk = await load(slice(matrix, row * rowBytes + from, (last - 1) * rowBytes + to));
+        const chunk = room.subarray(0, (last - 1 - row) * rowBytes + width);
+        await loadInto(slice(matrix, row * rowBytes + from, (last - 1) * rowBytes + to), chunk);
         for (let one = row; one < last; one++) {
           const start = one * width - offset;
           const cells = chunk.subarray((one - row) * rowBytes, (one - row) * rowBytes + width);
@@ -30,7 +38,6 @@ export function columnsOf(matrix: Bytes, rowBytes: number, from: number, to: num
           picked.set(cells.subarray(skipped, Math.min(width, length - start)), start + skipped);
         }
       }
-      return picked;
     },
   };
   return { source, offset: 0, length: size };
@@ -48,6 +55,11 @@ export function rowsOf(matrix: Bytes, rowBytes: number, places: readonly number[
     async read(offset, length) {
       checkRange(offset, length, size);
       const picked = new Uint8Array(length);
+      await source.readInto!(offset, picked);
+      return picked;
+    },
+    async readInto(offset, picked) {
+      const length = picked.byteLength;
       const end = Math.ceil((offset + length) / rowBytes);
       for (let at = Math.floor(offset / rowBytes); at < end; ) {
         let next = at + 1;
@@ -55,10 +67,10 @@ export function rowsOf(matrix: Bytes, rowBytes: number, places: readonly number[
         const from = Math.max(at * rowBytes, offset);
         const to = Math.min(next * rowBytes, offset + length);
         const shift = (places[at]! - at) * rowBytes;
-        picked.set(await load(slice(matrix, from + shift, to + shift)), from - offset);
+        const target = picked.subarray(from - offset, to - offset);
+        await loadInto(slice(matrix, from + shift, to + shift), target);
         at = next;
       }
-      return picked;
     },
   };
   return { source, offset: 0, length: size };

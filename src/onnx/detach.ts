@@ -2,7 +2,7 @@ import { DataType } from "./data-type.ts";
 import { Encoder } from "./encoder.ts";
 import { TensorField } from "./fields.ts";
 import type { Model, Tensor, UnknownField } from "./model.ts";
-import { type Bytes, byteLength, load } from "./source.ts";
+import { type Bytes, byteLength } from "./source.ts";
 
 /** A model without the numbers of its large initializers, and files that have them. */
 export interface Detached {
@@ -14,7 +14,7 @@ export interface DetachedFile {
   /** As the tensor's external_data says. */
   readonly path: string;
   /** The whole file: little endian, as in raw_data. */
-  read(): Promise<Uint8Array>;
+  readonly bytes: Bytes;
 }
 
 /** Smaller tensors stay inside: they may be sizes that a runtime reads before it reads files. */
@@ -32,7 +32,7 @@ export function detached(model: Model): Detached {
     const payload = rawPayload(tensor);
     if (payload === null || byteLength(payload) < LEAST_BYTES) return tensor;
     const path = `weight-${files.length}`;
-    files.push({ path, read: () => load(payload) });
+    files.push({ path, bytes: payload });
     const { name, dataType, dims } = tensor;
     return {
       name,

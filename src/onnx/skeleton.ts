@@ -1,6 +1,6 @@
 import { ModelError } from "./errors.ts";
 import { BLOB_BYTES, CONTENTS, type Content, type MessageName, WireType } from "./fields.ts";
-import type { ByteSource } from "./source.ts";
+import { type ByteSource, readInto } from "./source.ts";
 import { Fields, MAX_HEADER_BYTES, type Run, type Runs, type Tally } from "./wire.ts";
 
 export interface SkeletonLimits {
@@ -129,6 +129,8 @@ class Loader implements Runs {
           }
           return underlying.read(offset, length);
         },
+        // Payloads, which are what is large, lie outside the runs.
+        readInto: (offset, target) => readInto(underlying, offset, target),
       },
     };
   }

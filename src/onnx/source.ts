@@ -14,6 +14,8 @@ export interface ByteSource {
    * @throws RangeError when the range is not inside [0, size].
    */
   read(offset: number, length: number): Promise<Uint8Array>;
+  /** Where it can: the same, put into `target`. What is read anew each time is freed only when a collector comes by. */
+  readInto?(offset: number, target: Uint8Array): Promise<void>;
 }
 
 /** A contiguous range of a source that has not been read. */
@@ -57,7 +59,17 @@ export function rangeSource(source: ByteSource, offset: number, length: number):
       checkRange(at, count, length);
       return source.read(offset + at, count);
     },
+    async readInto(at, target) {
+      checkRange(at, target.byteLength, length);
+      await readInto(source, offset + at, target);
+    },
   };
+}
+
+/** Puts the bytes of a source from `offset` on into all of `target`, whether or not the source can do so itself. */
+export async function readInto(source: ByteSource, offset: number, target: Uint8Array): Promise<void> {
+  if (source.readInto) await source.readInto(offset, target);
+  else target.set(await source.read(offset, target.byteLength));
 }
 
 /** @throws RangeError when [offset, offset + length) is not inside a source of this size. */
@@ -79,6 +91,12 @@ export async function load(bytes: Bytes): Promise<Uint8Array> {
   return bytes.length === 0 ? new Uint8Array(0) : bytes.source.read(bytes.offset, bytes.length);
 }
 
+/** Puts the bytes into `target`, which is as long as they are. */
+export async function loadInto(bytes: Bytes, target: Uint8Array): Promise<void> {
+  if (bytes instanceof Uint8Array) target.set(bytes);
+  else if (bytes.length > 0) await readInto(bytes.source, bytes.offset, target);
+}
+
 /** The parts one after the other, as one range; parts that have not been read stay so. */
 export function concatenated(parts: readonly Bytes[]): Bytes {
   const first = parts[0];
@@ -89,15 +107,19 @@ export function concatenated(parts: readonly Bytes[]): Bytes {
     size,
     async read(offset, length) {
       checkRange(offset, length, size);
-      const pieces: Uint8Array[] = [];
+      const whole = new Uint8Array(length);
+      await source.readInto!(offset, whole);
+      return whole;
+    },
+    async readInto(offset, target) {
       let start = 0;
       for (const part of parts) {
         const from = Math.max(offset - start, 0);
-        const to = Math.min(offset + length - start, byteLength(part));
-        if (from < to) pieces.push(await load(slice(part, from, to)));
+        const to = Math.min(offset + target.byteLength - start, byteLength(part));
+        const at = start + from - offset;
+        if (from < to) await loadInto(slice(part, from, to), target.subarray(at, at + to - from));
         start += byteLength(part);
       }
-      return joined(pieces, length);
     },
   };
   return { source, offset: 0, length: size };

@@ -135,18 +135,20 @@ export class Objects {
     const head = await persistently(() => this.bucket.head(key));
     if (!head) throw new BlobMissingError(key);
     const parted = partedFile(head.customMetadata);
-    if (!parted) return pagedSource(key, head.size, (offset, length) => this.range(key, offset, length));
-    return pagedSource(key, parted.bytes, (offset, length) =>
-      readParts(parted, offset, length, (part, from, count) => this.range(partKey(key, part), from, count)),
+    if (!parted) return pagedSource(key, head.size, (offset, target) => this.range(key, offset, target));
+    return pagedSource(key, parted.bytes, (offset, target) =>
+      readParts(parted, offset, target, (part, from, own) => this.range(partKey(key, part), from, own)),
     );
   }
 
-  private async range(key: string, offset: number, length: number): Promise<Uint8Array> {
-    const bytes = await persistently(async () =>
-      (await this.bucket.get(key, { range: { offset, length } }))?.arrayBuffer(),
-    );
-    if (!bytes) throw new BlobMissingError(key);
-    return new Uint8Array(bytes);
+  /** Reads a range of an object into `target`, which is as long. */
+  private async range(key: string, offset: number, target: Uint8Array): Promise<void> {
+    const length = target.byteLength;
+    await persistently(async () => {
+      const object = await this.bucket.get(key, { range: { offset, length } });
+      if (!object) throw new BlobMissingError(key);
+      await fill(target, object.body);
+    });
   }
 
   async text(key: string): Promise<string> {
@@ -238,4 +240,22 @@ function grown(buffer: Uint8Array<ArrayBuffer>, needed: number, most: number): U
 /** Bytes in memory as chunks. */
 export async function* bytesChunks(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes;
+}
+
+/** Of a stream that is being read, what is held beside where it goes. */
+const STREAMED_BYTES = 256 * 1024;
+
+/** The bytes of a stream, by one buffer that the stream fills again and again. @throws BlobSizeError where there are too few */
+async function fill(target: Uint8Array, stream: ReadableStream): Promise<void> {
+  const reader = stream.getReader({ mode: "byob" });
+  let buffer = new ArrayBuffer(Math.min(STREAMED_BYTES, target.byteLength));
+  for (let at = 0; at < target.byteLength; ) {
+    const wanted = Math.min(buffer.byteLength, target.byteLength - at);
+    const { value } = await reader.readAtLeast(wanted, new Uint8Array(buffer, 0, wanted));
+    if (!value?.byteLength) throw new BlobSizeError(`${target.byteLength - at} bytes of a range are missing`);
+    target.set(value, at);
+    at += value.byteLength;
+    buffer = value.buffer as ArrayBuffer;
+  }
+  await reader.cancel();
 }

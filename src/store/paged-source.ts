@@ -8,12 +8,17 @@ const PAGES_KEPT = 16;
 export function pagedSource(
   key: string,
   size: number,
-  get: (offset: number, length: number) => Promise<Uint8Array>,
+  get: (offset: number, target: Uint8Array) => Promise<void>,
 ): ByteSource {
+  const fresh = async (offset: number, length: number) => {
+    const bytes = new Uint8Array(length);
+    await get(offset, bytes);
+    return bytes;
+  };
   const pages = new Map<number, Promise<Uint8Array>>();
   const page = (index: number): Promise<Uint8Array> => {
     const start = index * PAGE_BYTES;
-    const found = pages.get(index) ?? get(start, Math.min(PAGE_BYTES, size - start));
+    const found = pages.get(index) ?? fresh(start, Math.min(PAGE_BYTES, size - start));
     // The map keeps the order of insertion, so its first key is the page unused for longest.
     pages.delete(index);
     pages.set(index, found);
@@ -27,7 +32,7 @@ export function pagedSource(
     async read(offset, length) {
       checkRange(offset, length, size);
       if (length === 0) return new Uint8Array(0);
-      if (length > PAGE_BYTES) return get(offset, length);
+      if (length > PAGE_BYTES) return fresh(offset, length);
       const first = Math.floor(offset / PAGE_BYTES);
       const last = Math.floor((offset + length - 1) / PAGE_BYTES);
       const inFirst = offset - first * PAGE_BYTES;
@@ -38,6 +43,11 @@ export function pagedSource(
       out.set(head);
       out.set(b.subarray(0, length - head.byteLength), head.byteLength);
       return out;
+    },
+    async readInto(offset, target) {
+      checkRange(offset, target.byteLength, size);
+      if (target.byteLength > PAGE_BYTES) await get(offset, target);
+      else target.set(await this.read(offset, target.byteLength));
     },
   };
 }

@@ -22,25 +22,22 @@ export function partedFile(metadata: Readonly<Record<string, string>> | undefine
 }
 
 /**
- * Reads a range of a file in parts, one part after the other, so that no more than one is held beside the result.
+ * Reads a range of a file in parts, one part after the other, so that nothing is held beside the result.
+ * @param target takes the range, which is as long
  * @param read reads a range of a part, by its number from 1
  */
 export async function readParts(
   { partBytes }: PartedFile,
   offset: number,
-  length: number,
-  read: (part: number, offset: number, length: number) => Promise<Uint8Array>,
-): Promise<Uint8Array> {
-  const part = Math.floor(offset / partBytes);
-  const inPart = offset - part * partBytes;
-  if (inPart + length <= partBytes) return read(part + 1, inPart, length);
-  const whole = new Uint8Array(length);
+  target: Uint8Array,
+  read: (part: number, offset: number, target: Uint8Array) => Promise<void>,
+): Promise<void> {
+  const length = target.byteLength;
   for (let at = 0; at < length; ) {
-    const next = Math.floor((offset + at) / partBytes);
-    const from = offset + at - next * partBytes;
-    const bytes = await read(next + 1, from, Math.min(partBytes - from, length - at));
-    whole.set(bytes, at);
-    at += bytes.byteLength;
+    const part = Math.floor((offset + at) / partBytes);
+    const from = offset + at - part * partBytes;
+    const count = Math.min(partBytes - from, length - at);
+    await read(part + 1, from, target.subarray(at, at + count));
+    at += count;
   }
-  return whole;
 }

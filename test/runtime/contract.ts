@@ -3,6 +3,7 @@ import { DataType } from "../../src/onnx/data-type.ts";
 import { detached } from "../../src/onnx/detach.ts";
 import { nodeOf } from "../../src/onnx/edit.ts";
 import type { Model } from "../../src/onnx/model.ts";
+import { load } from "../../src/onnx/source.ts";
 import { tensorOf } from "../../src/onnx/tensor.ts";
 import { elementCount, type TensorValue } from "../../src/onnx/tensor-value.ts";
 import { modelBytes } from "../../src/onnx/write.ts";
@@ -41,7 +42,9 @@ export function describeRuntime(host: string, runtime: () => Promise<Runtime>): 
     test("takes weights from files beside the model, and says how much memory it has taken", async () => {
       const { model, files } = detached(MULTIPLY);
       expect(files).toHaveLength(1);
-      const external = await Promise.all(files.map(async ({ path, read }) => ({ path, data: await read() })));
+      const external = await Promise.all(
+        files.map(async ({ path, bytes }) => ({ path, data: await load(bytes) })),
+      );
       const feeds = { x: numbers([1, 256]) };
       const host = await runtime();
       const inside = await host.load(await modelBytes(MULTIPLY));
@@ -53,9 +56,9 @@ export function describeRuntime(host: string, runtime: () => Promise<Runtime>): 
     });
 
     test("names what is wrong when it refuses a model", async () => {
-      const load = (await runtime()).load(new Uint8Array([1, 2, 3]));
-      await expect(load).rejects.toThrow(RuntimeLoadError);
-      await expect(load).rejects.toThrow(/protobuf parsing failed/);
+      const loading = (await runtime()).load(new Uint8Array([1, 2, 3]));
+      await expect(loading).rejects.toThrow(RuntimeLoadError);
+      await expect(loading).rejects.toThrow(/protobuf parsing failed/);
     });
 
     test("goes on after a refused model and a failed run", async () => {

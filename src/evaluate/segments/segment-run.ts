@@ -1,10 +1,8 @@
-import { detached } from "../../onnx/detach.ts";
-import type { Model } from "../../onnx/model.ts";
 import type { TensorValue } from "../../onnx/tensor-value.ts";
-import { modelBytes } from "../../onnx/write.ts";
-import type { Feeds, Runtime, Session } from "../../runtime/runtime.ts";
+import type { Feeds } from "../../runtime/runtime.ts";
 import { betweenBytes, type Execution } from "./execution.ts";
 import type { Segment } from "./segment.ts";
+import { SegmentLoader } from "./segment-loader.ts";
 import { gatherRows } from "./table-rows.ts";
 import { Room, Track } from "./track.ts";
 
@@ -16,6 +14,7 @@ export class SegmentRun {
   readonly #segments: readonly Segment[];
   readonly #feeds: readonly Feeds[];
   readonly #execution: Execution;
+  readonly #loader: SegmentLoader;
   readonly #room: Room;
   readonly #tracks = new Map<string, Track>();
   /** The last segment that reads each value. */
@@ -25,6 +24,7 @@ export class SegmentRun {
     this.#segments = segments;
     this.#feeds = feeds;
     this.#execution = execution;
+    this.#loader = new SegmentLoader(execution.runtime);
     this.#room = new Room(betweenBytes(execution.memory));
     this.#lastReads = new Map(
       segments.flatMap(({ inputs }, place) => inputs.map((name) => [name, place] as const)),
@@ -88,12 +88,11 @@ export class SegmentRun {
     const { model, rows } = this.#segments[place]!;
     if (rows) {
       for await (const inputs of this.inputs(place)) {
-        const open = (one: Model) => loadBeside(one, this.#execution.runtime);
-        yield { [rows.output]: await gatherRows(rows, inputs[rows.indices]!, open) };
+        yield { [rows.output]: await gatherRows(rows, inputs[rows.indices]!, this.#loader) };
       }
       return;
     }
-    const session = await loadBeside(model, this.#execution.runtime);
+    const session = await this.#loader.load(model);
     try {
       for await (const inputs of this.inputs(place)) yield await session.run(inputs);
     } finally {
@@ -104,12 +103,4 @@ export class SegmentRun {
   async #valueOf(name: string, feed: number): Promise<TensorValue> {
     return (await this.#tracks.get(name)?.at(feed)) ?? this.#feeds[feed]![name]!;
   }
-}
-
-/** Loads a model with its large weights beside it, so that the runtime holds each of them once less. */
-export async function loadBeside(model: Model, runtime: Runtime): Promise<Session> {
-  const { model: bare, files } = detached(model);
-  const external = [];
-  for (const { path, read } of files) external.push({ path, data: await read() });
-  return runtime.load(await modelBytes(bare), { memory: "tight", external });
 }

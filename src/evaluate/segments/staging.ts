@@ -2,8 +2,9 @@ import type { Model } from "../../onnx/model.ts";
 import { modelBytes } from "../../onnx/write.ts";
 import type { Feeds, Session } from "../../runtime/runtime.ts";
 import type { Execution } from "./execution.ts";
+import { SegmentLoader } from "./segment-loader.ts";
 import { type LaterRead, SegmentPlan } from "./segment-plan.ts";
-import { loadBeside, SegmentRun } from "./segment-run.ts";
+import { SegmentRun } from "./segment-run.ts";
 
 /** A part of a model with what it is run on, to look at values inside it. */
 export interface Stage {
@@ -50,12 +51,13 @@ export async function stagingOf(
     async *stages(count, later) {
       const segments = await plan.segments([], later);
       const run = new SegmentRun(segments, feeds, execution);
+      const loader = new SegmentLoader(runtime);
       try {
         for (const [place, segment] of segments.slice(0, count).entries()) {
           if (place > 0) await run.carry(place - 1);
           yield {
             model: segment.model,
-            load: (one) => loadBeside(one, runtime),
+            load: (one) => loader.load(one),
             feeds: () => run.inputs(place),
           };
         }

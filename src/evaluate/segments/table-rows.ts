@@ -5,7 +5,6 @@ import { load } from "../../onnx/source.ts";
 import type { TensorValue } from "../../onnx/tensor-value.ts";
 import { isCarried } from "../../runtime/element-types.ts";
 import { RuntimeRunError } from "../../runtime/errors.ts";
-import type { Session } from "../../runtime/runtime.ts";
 import { elementsOf } from "../elements.ts";
 import {
   alongAxis,
@@ -14,6 +13,7 @@ import {
   type Parts,
   type PickEntries,
 } from "./elementwise-constant.ts";
+import type { SegmentLoader } from "./segment-loader.ts";
 import type { WorkGraph, WorkNode } from "./work-graph.ts";
 
 /** A Gather of rows of a constant table, of which only the rows that are asked for are read. */
@@ -42,13 +42,12 @@ export function tableRows(model: Model, { node, reads }: WorkNode, graph: WorkGr
 /**
  * The rows of a table, in the order of the indices: ONNX's Gather on axis 0. Each row is read once.
  * @param indices int32 or int64; negative ones count from the end
- * @param open loads a model
  * @throws RuntimeRunError where an index lies outside the table, as the runtime does
  */
 export async function gatherRows(
   rows: TableRows,
   indices: TensorValue,
-  open: (model: Model) => Promise<Session>,
+  loader: SegmentLoader,
 ): Promise<TensorValue> {
   const { dataType, dims } = rows.table;
   const count = dims[0]!;
@@ -58,7 +57,7 @@ export async function gatherRows(
     throw new RuntimeRunError(`a Gather asks for row ${index} of ${count}`);
   });
   const wanted = [...new Set(places)].sort((a, b) => a - b);
-  const found = wanted.length === 0 ? new Uint8Array(0) : await rowBytes(rows, wanted, open);
+  const found = wanted.length === 0 ? new Uint8Array(0) : await rowBytes(rows, wanted, loader);
   const width = found.length / wanted.length;
   const at = new Map(wanted.map((place, i) => [place, i * width]));
   const bytes = new Uint8Array(places.length * (wanted.length === 0 ? 0 : width));
@@ -73,11 +72,11 @@ export async function gatherRows(
 async function rowBytes(
   rows: TableRows,
   places: readonly number[],
-  open: (model: Model) => Promise<Session>,
+  loader: SegmentLoader,
 ): Promise<Uint8Array> {
   const { model, stored } = modelOfRows(rows, places)!;
   if (stored) return load(stored);
-  const session = await open(model);
+  const session = await loader.load(model);
   try {
     const { data } = Object.values(await session.run({}))[0]!;
     const view = data as Uint8Array;

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { collectMoments } from "../../../src/evaluate/moments/collect.ts";
 import { atMost } from "../../../src/evaluate/segments/execution.ts";
+import { SegmentLoader } from "../../../src/evaluate/segments/segment-loader.ts";
 import { SegmentPlan } from "../../../src/evaluate/segments/segment-plan.ts";
-import { loadBeside } from "../../../src/evaluate/segments/segment-run.ts";
 import { referenceKernels } from "../../../src/kernels/reference/kernels.ts";
 import { columnsOf, rowsOf } from "../../../src/onnx/columns.ts";
 import { narrow } from "../../../src/onnx/constant/half.ts";
@@ -165,7 +165,7 @@ describe("weights that no budget holds", () => {
       if (rows) continue;
       const bytes = part.graph.initializers.reduce((sum, { dims }) => sum + dims[0]! * (dims[1] ?? 1) * 4, 0);
       expect(3 * bytes).toBeLessThanOrEqual(TABLE_BYTES);
-      await (await loadBeside(part, runtime)).release();
+      await (await new SegmentLoader(runtime).load(part)).release();
     }
   });
 
