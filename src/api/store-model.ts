@@ -67,7 +67,7 @@ export async function storeModel(
   const summary = await inspectModel(model);
   const id = newId("mdl", now);
   const large = new Set(files.filter(({ source }) => source.size >= LARGE).map(({ objectKey }) => objectKey));
-  const used = [["", whole.main] as const, ...external.used].map(([path, source]): UsedFile => {
+  const used = [["", whole.main] as const, ...external.used].map(([path, source]): FileToKeep => {
     const { blob } = source;
     const announced = files.find((one) => one.source === source)?.sha256 ?? null;
     return { path, source, announced, place: blob && large.has(blob.key) ? blob : null };
@@ -111,7 +111,7 @@ class UsedFiles extends Map<string, ByteSource> {
 }
 
 /** A file that a model is made of. */
-interface UsedFile {
+interface FileToKeep {
   readonly path: string;
   readonly source: ByteSource;
   /** Its SHA-256 as the caller said it, in hex. */
@@ -124,7 +124,7 @@ interface UsedFile {
  * Whether a file is read for its digest before it is kept: where one was announced, where its key is made of it, and for the model's
  * own file, whose digest is the model's. A large one is hashed as it is written.
  */
-function needsDigest({ path, source, announced, place }: UsedFile): boolean {
+function needsDigest({ path, source, announced, place }: FileToKeep): boolean {
   if (announced !== null) return true;
   return place === null ? source.size < LARGE : path === "";
 }
@@ -133,7 +133,7 @@ function needsDigest({ path, source, announced, place }: UsedFile): boolean {
 async function keepFile(
   store: Store,
   account: string,
-  { source, place }: UsedFile,
+  { source, place }: FileToKeep,
   digest: string | null,
   id: string,
 ): Promise<{ key: string; offset: number; sha256: string | null }> {
