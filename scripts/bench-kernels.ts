@@ -1,4 +1,10 @@
-import type { Kernels, ObsMask, QuantizationGrid, RegularizerName } from "../src/kernels/kernels.ts";
+import type {
+  EvenLevels,
+  Kernels,
+  ObsMask,
+  QuantizationGrid,
+  RegularizerName,
+} from "../src/kernels/kernels.ts";
 import { referenceKernels } from "../src/kernels/reference/kernels.ts";
 import { nodeKernels } from "../src/kernels/wasm/node.ts";
 import { DataType } from "../src/onnx/data-type.ts";
@@ -31,6 +37,9 @@ const calls: Readonly<Record<string, (kernels: Kernels, layer: Problem) => unkno
   "obsPrune 50%": (k, { m, n, w, u }) =>
     k.obsPrune(w, u, m, n, { kind: "unstructured", ratio: 0.5, blockSize: BLOCK }),
   "obsQuantize int4": (k, { m, n, w, u }) => k.obsQuantize(w, u, m, n, int4(m, n)),
+  obsOrder: (k, { m, n, w, u }) => k.obsOrder(w, u, m, n, n >> 1, n),
+  fitScales: (k, { n, w }) => k.fitScales(w, new Float32Array(n).fill(1), int8(n), false),
+  nearestCodes: (k, { m, n, w }) => k.nearestCodes(w, new Float32Array(m).fill(0.01), int8(n)),
   ...Object.fromEntries(REGULARIZERS.map((name) => [`fistaStep ${name}`, fista(name)])),
   admmStep: admm,
 };
@@ -165,6 +174,10 @@ async function timeAll(): Promise<string[][]> {
 function int4(m: number, n: number): QuantizationGrid {
   const scales = new Float32Array(m).fill(0.1);
   return { least: -8, most: 7, scales, group: n, keepZeros: false, blockSize: BLOCK };
+}
+
+function int8(n: number): EvenLevels {
+  return { least: -127, most: 127, group: n };
 }
 
 /** A square layer with inputs that depend on each other. */

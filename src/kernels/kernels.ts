@@ -86,6 +86,23 @@ export interface Kernels {
   ): ObsOrder;
 
   /**
+   * The scale of every row of W (m × n), or of every group of columns in it, for which the nearest levels have little
+   * Σ_c weight_c·(w_c − scale·level_c)²: the best of some shares of the scale that clips nothing, then of steps about it, refined by
+   * least squares. 0 where all weights are zero; negative where the levels suit −W better.
+   *
+   * @param weights of the n columns, not negative
+   */
+  fitScales(w: Float32Array, weights: Float32Array, levels: EvenLevels, half: boolean): Float32Array;
+
+  /**
+   * Index, from the least, of the level that is nearest to each w/scale, of two equally near ones the lower; of 0 where the
+   * scale is 0.
+   *
+   * @param scales one a group
+   */
+  nearestCodes(w: Float32Array, scales: Float32Array, levels: EvenLevels): Uint8Array;
+
+  /**
    * One step of FISTA (Beck & Teboulle 2009, §4) on ½·tr((X−W)·H·(X−W)ᵀ) + t·norm·R(X): X is the proximal point of t·R at
    * forward + momentum·(forward − before), where `forward` and `before` are those of the last two points.
    */
@@ -175,6 +192,14 @@ export type ObsMask =
 export interface ObsOrder {
   readonly columns: Int32Array;
   readonly losses: Float64Array;
+}
+
+/** The whole numbers from `least` (below 0) to `most` (0 or more), 256 of them at most, that weights stand for in units of a scale. */
+export interface EvenLevels {
+  readonly least: number;
+  readonly most: number;
+  /** Columns that share a scale, a divisor of them; all of them for one scale a row. */
+  readonly group: number;
 }
 
 /** Codes are round(w / scale), half to even, clamped to [least, most], 0 where the scale is 0; w ≈ scale · code. */

@@ -42,6 +42,8 @@ export function everyKernel(kernels: Kernels, { m, n, w, u, h }: Problem): reado
   const scales = new Float32Array(m).fill(0.1);
   const grid = { least: -8, most: 7, scales, group: n, keepZeros: false, blockSize: 32 };
   const quantized = kernels.obsQuantize(w, u, m, n, grid);
+  const even = { least: -127, most: 127, group: n };
+  const fitted = kernels.fitScales(w, u.subarray(0, n).map(Math.abs), even, true);
   return [
     kernels.matmul(w, u, m, n, n),
     kernels.matmulTransposed(w, u, m, n, n),
@@ -50,6 +52,7 @@ export function everyKernel(kernels: Kernels, { m, n, w, u, h }: Problem): reado
     kernels.obsPrune(w, u, m, n, { kind: "unstructured", ratio: 0.5, blockSize: 32 }),
     kernels.obsPrune(w, u, m, n, { kind: "n:m", zeros: 2, group: 4, blockSize: 32 }),
     ...Object.values(kernels.obsOrder(w, u, m, n, n, n)),
+    ...[fitted, kernels.nearestCodes(w, fitted, even)],
     ...steps(kernels, m, n),
   ];
 }
@@ -77,4 +80,4 @@ export async function kernelsDigest(kernels: Kernels): Promise<string> {
 }
 
 /** What the WASM home has to give on every host whose processor has a fused multiply-add. */
-export const KERNELS_DIGEST = "75e3432d619c752b40fd522673d8bc8258ae9d5983dcb18af1c1d00582678b62";
+export const KERNELS_DIGEST = "a8031a605e6fa224712ab07218e6cadf49d4a0980fa940226743a7093e0c22a6";

@@ -1,10 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { symmetricEigen } from "../../src/kernels/reference/eigen.ts";
+import { roundedToHalf } from "../../src/kernels/reference/half.ts";
 import { gram, matmul } from "../../src/kernels/reference/matmul.ts";
-import { magnitudeBits, smallest, threshold, thresholdOver } from "../../src/kernels/reference/select.ts";
+import { bitsOf, smallest, threshold, thresholdOver } from "../../src/kernels/reference/select.ts";
 import { tailEnergy, thinSvd } from "../../src/kernels/reference/svd.ts";
-import { identity, largestDifference, numbers, transpose } from "./matrices.ts";
+import { halfRounding } from "../../src/onnx/constant/half.ts";
+import { identity, largestDifference, numbers, singles, transpose } from "./matrices.ts";
 
 describe("matmul and gram", () => {
   test("a 2×3 by 3×2 product is exact", () => {
@@ -91,6 +93,17 @@ describe("tail energy", () => {
   });
 });
 
+test("numbers are rounded to half floats as the conversion by bits rounds them", () => {
+  const byBits = halfRounding();
+  const numbers = fc.oneof(fc.double({ noNaN: true }), fc.double({ min: -1e-3, max: 1e-3, noNaN: true }));
+  const halfway = fc.nat(0x7bff).map((bits) => (bits + 0.5) * 2 ** -24);
+  fc.assert(
+    fc.property(fc.oneof(numbers, halfway), (x) => {
+      expect(roundedToHalf(x)).toBe(byBits(x));
+    }),
+  );
+});
+
 describe("selection by magnitude", () => {
   const floats = fc.array(fc.oneof(fc.float({ noNaN: true }), fc.constantFrom(0, -0, 1, -1, 0.5)), {
     minLength: 1,
@@ -111,6 +124,24 @@ describe("selection by magnitude", () => {
     );
   });
 
+  test("thousands of weights, many of them equal, zero or denormal, are marked as sorting marks them", () => {
+    const pool = [0, -0, 1, -1, 1e-40, -1e-40, 2e-40, 3e38, 0.5, Math.fround(0.1)];
+    fc.assert(
+      fc.property(fc.integer({ min: 4097, max: 6000 }), fc.nat(), fc.nat(6000), (length, seed, n) => {
+        const own = singles(length, seed);
+        const values = own.map((x, i) => (i % 3 === 0 ? x : pool[(i * 31 + seed) % pool.length]!));
+        const count = Math.min(n, length);
+        const sorted = Array.from(values, (x, i) => ({ size: Math.abs(x), i }));
+        sorted.sort((a, b) => a.size - b.size || a.i - b.i);
+        const expected = new Uint8Array(length);
+        for (const { i } of sorted.slice(0, count)) expected[i] = 1;
+        expect(smallest(values, count)).toEqual(expected);
+        expect(smallest(new Float32Array(length).fill(-2), count).lastIndexOf(1)).toBe(count - 1);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
   test("of equal magnitudes the lower index goes first", () => {
     expect([...smallest(Float32Array.of(1, -1, 1, 2), 2)]).toEqual([1, 1, 0, 0]);
   });
@@ -126,7 +157,7 @@ describe("selection by magnitude", () => {
         const whole = Float32Array.from([...a, ...b]);
         const count = n % (whole.length + 1);
         const found = await thresholdOver(2, async (i) => arrays[i]!, count);
-        expect(found).toEqual(threshold(magnitudeBits(whole), count));
+        expect(found).toEqual(threshold(bitsOf(whole), count));
       }),
     );
   });

@@ -1,3 +1,4 @@
+import type { EvenLevels } from "../../kernels/kernels.ts";
 import { halved } from "../storage/coded.ts";
 
 /** The numbers that a scaled weight may become, in rising order. */
@@ -10,6 +11,11 @@ export interface Levels {
 /** −(count−1)/2 … (count−1)/2; an even count has one more below zero. `count` 2 … 256. */
 export function uniformLevels(count: number): Levels {
   return { uniform: true, values: Float32Array.from({ length: count }, (_, i) => i - (count >> 1)) };
+}
+
+/** Evenly spaced levels as the kernels take them. */
+export function evenLevels({ values }: Levels, group: number): EvenLevels {
+  return { least: values[0]!, most: values.at(-1)!, group };
 }
 
 /** Index of the nearest level; of two equally near ones the lower. */

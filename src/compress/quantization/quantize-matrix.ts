@@ -4,7 +4,7 @@ import { descend } from "./descent.ts";
 import { fitScales } from "./fit-scales.ts";
 import { gptqCodes } from "./gptq.ts";
 import { codeOf, type Grid, gridValues } from "./grid.ts";
-import { fittedLevels, type Levels, uniformLevels } from "./levels.ts";
+import { evenLevels, fittedLevels, type Levels, uniformLevels } from "./levels.ts";
 import type { Objective } from "./objective.ts";
 
 /** How a matrix is quantised. JSON. */
@@ -47,8 +47,8 @@ export function quantizeMatrix(
 ): QuantizedMatrix {
   const { h } = objective;
   const { keepZeros, solver } = request;
-  const grid = gridOf(w, rows, columns, objective, request);
-  if (h === null || solver === "nearest") return quantized(grid, nearestCodes(w, grid, keepZeros));
+  const grid = gridOf(w, rows, columns, objective, request, kernels);
+  if (h === null || solver === "nearest") return quantized(grid, nearestCodes(w, grid, keepZeros, kernels));
   const codes = gptqCodes(w, grid, objective, keepZeros, kernels);
   const frozen = keepZeros ? Uint8Array.from(w, (value) => (value === 0 ? 1 : 0)) : null;
   if (solver === "descent") descend(codes, w, grid, h, frozen, SWEEPS, kernels);
@@ -67,9 +67,10 @@ function gridOf(
   columns: number,
   { diagonal }: Objective,
   request: QuantizeRequest,
+  kernels: Kernels,
 ): Grid {
   const group = request.group ?? columns;
-  const fitted = (levels: Levels) => fitScales(w, columns, group, levels, diagonal, request.halfScales);
+  const fitted = (levels: Levels) => fitScales(w, group, levels, diagonal, request.halfScales, kernels);
   const base = { rows, columns, group };
   if (request.spacing === "uniform") {
     const levels = uniformLevels(request.levels);
@@ -109,8 +110,10 @@ function paletteFor(
   return fittedLevels(points, masses, levels, keepZeros);
 }
 
-function nearestCodes(w: Float32Array, grid: Grid, keepZeros: boolean): Uint8Array {
+function nearestCodes(w: Float32Array, grid: Grid, keepZeros: boolean, kernels: Kernels): Uint8Array {
   const { levels, scales, group } = grid;
+  // Zero is one of the even levels, and no other is nearer to it.
+  if (levels.uniform) return kernels.nearestCodes(w, scales, evenLevels(levels, group));
   const zero = levels.values.indexOf(0);
   const codes = new Uint8Array(w.length);
   for (let i = 0; i < scales.length; i++) {

@@ -1,5 +1,5 @@
 import type { FloatArray } from "../../kernels/reference/matmul.ts";
-import { magnitudeBits, thresholdOver } from "../../kernels/reference/select.ts";
+import { bitsOf, countUpTo, thresholdOver } from "../../kernels/reference/select.ts";
 
 /** A weight that shares in the model's one threshold, or a piece of one. */
 export interface GlobalWeight {
@@ -21,12 +21,7 @@ export async function globalZeros(
   let ties = limit.ties;
   const zeros = new Map<string, number>();
   for (const weight of weights) {
-    let below = 0;
-    let equal = 0;
-    for (const b of magnitudeBits(await weight.load())) {
-      if (b < limit.bits) below += 1;
-      else if (b === limit.bits) equal += 1;
-    }
+    const { below, equal } = countUpTo(bitsOf(await weight.load()), limit);
     const taken = Math.min(ties, equal);
     ties -= taken;
     zeros.set(weight.layer, (zeros.get(weight.layer) ?? 0) + below + taken);

@@ -4,6 +4,7 @@ import { symmetricEigen } from "./eigen.ts";
 import { gram, matmul } from "./matmul.ts";
 import { obsPrune, obsQuantize } from "./obs.ts";
 import { obsOrder } from "./obs-order.ts";
+import { fitScales, nearestCodes } from "./rounding.ts";
 import { admmStep, fistaStep } from "./steps.ts";
 import { thinSvd } from "./svd.ts";
 
@@ -34,6 +35,8 @@ export const referenceKernels: Kernels = {
   obsPrune,
   obsQuantize,
   obsOrder,
+  fitScales,
+  nearestCodes,
   fistaStep,
   admmStep,
 };

@@ -4,15 +4,13 @@ const BINS = 1 << 16;
 /** Numbers up to which sorting is quicker. */
 const FEW = 4096;
 
-/**
- * Bits of |x| rounded to float32, as an unsigned integer: they order magnitudes exactly (NaN above infinity).
- */
-export function magnitudeBits(values: FloatArray): Uint32Array {
+/** All bits but the sign's: those of a magnitude, which they order exactly (NaN above infinity). */
+export const MAGNITUDE = 0x7fffffff;
+
+/** Bits of the numbers rounded to float32, signs and all; of a Float32Array a view. */
+export function bitsOf(values: FloatArray): Int32Array {
   const floats = values instanceof Float32Array ? values : Float32Array.from(values);
-  const bits = new Uint32Array(floats.length);
-  bits.set(new Uint32Array(floats.buffer, floats.byteOffset, floats.length));
-  for (let i = 0; i < bits.length; i++) bits[i]! &= 0x7fffffff;
-  return bits;
+  return new Int32Array(floats.buffer, floats.byteOffset, floats.length);
 }
 
 /** Where the `count` smallest magnitudes end: all of those below `bits`, and `ties` of those equal to it. */
@@ -34,38 +32,59 @@ export async function thresholdOver(
   count: number,
 ): Promise<Threshold> {
   const high = new Float64Array(BINS);
-  for (let i = 0; i < arrays; i++) for (const b of magnitudeBits(await load(i))) high[b >>> 16]! += 1;
+  for (let i = 0; i < arrays; i++) countHigh(bitsOf(await load(i)), high);
   const top = seek(high, count);
   const low = new Float64Array(BINS);
-  for (let i = 0; i < arrays; i++) {
-    for (const b of magnitudeBits(await load(i))) if (b >>> 16 === top.bin) low[b & 0xffff]! += 1;
-  }
+  for (let i = 0; i < arrays; i++) countLow(bitsOf(await load(i)), top.bin, low);
   const bottom = seek(low, top.rest);
   return { bits: top.bin * BINS + bottom.bin, ties: bottom.rest };
 }
 
-/** The same for one array at hand. */
-export function threshold(bits: Uint32Array, count: number): Threshold {
+/** The same for the bits of one array at hand. */
+export function threshold(bits: Int32Array, count: number): Threshold {
   if (bits.length <= FEW) return sortedThreshold(bits, count);
-  const high = new Uint32Array(BINS);
-  for (let i = 0; i < bits.length; i++) high[bits[i]! >>> 16]! += 1;
+  const high = new Float64Array(BINS);
+  countHigh(bits, high);
   const top = seek(high, count);
-  const low = new Uint32Array(BINS);
-  for (let i = 0; i < bits.length; i++) if (bits[i]! >>> 16 === top.bin) low[bits[i]! & 0xffff]! += 1;
+  const low = new Float64Array(BINS);
+  countLow(bits, top.bin, low);
   const bottom = seek(low, top.rest);
   return { bits: top.bin * BINS + bottom.bin, ties: bottom.rest };
+}
+
+/** How many magnitudes lie below the threshold, and how many on it. */
+export function countUpTo(bits: Int32Array, limit: Threshold): { below: number; equal: number } {
+  let [below, upTo] = [0, 0];
+  for (let i = 0; i < bits.length; i++) {
+    const above = (bits[i]! & MAGNITUDE) - limit.bits;
+    below += above >>> 31;
+    upTo += (above - 1) >>> 31;
+  }
+  return { below, equal: upTo - below };
+}
+
+/** Counts the upper halves of magnitudes. */
+function countHigh(bits: Int32Array, bins: Float64Array): void {
+  for (let i = 0; i < bits.length; i++) bins[(bits[i]! & MAGNITUDE) >>> 16]! += 1;
+}
+
+/** Counts the lower halves of those whose upper one is `high`. */
+function countLow(bits: Int32Array, high: number, bins: Float64Array): void {
+  for (let i = 0; i < bits.length; i++) {
+    if ((bits[i]! & MAGNITUDE) >>> 16 === high) bins[bits[i]! & 0xffff]! += 1;
+  }
 }
 
 /** By sorting, which is quicker than bins for few numbers. */
-function sortedThreshold(bits: Uint32Array, count: number): Threshold {
+function sortedThreshold(bits: Int32Array, count: number): Threshold {
   if (count === 0) return { bits: 0, ties: 0 };
-  const sorted = bits.slice().sort();
+  const sorted = bits.map((one) => one & MAGNITUDE).sort();
   const limit = sorted[count - 1]!;
   return { bits: limit, ties: count - sorted.indexOf(limit) };
 }
 
 /** First bin in which the running total reaches `count`, and what of `count` is left for it. */
-function seek(bins: Uint32Array | Float64Array, count: number): { bin: number; rest: number } {
+function seek(bins: Float64Array, count: number): { bin: number; rest: number } {
   let rest = count;
   for (let bin = 0; bin < BINS; bin++) {
     if (rest <= bins[bin]!) return { bin, rest };
@@ -79,16 +98,15 @@ function seek(bins: Uint32Array | Float64Array, count: number): { bin: number; r
  * first.
  */
 export function smallest(values: FloatArray, count: number): Uint8Array {
-  const bits = magnitudeBits(values);
+  const bits = bitsOf(values);
   const limit = threshold(bits, count);
   const marks = new Uint8Array(bits.length);
-  let ties = limit.ties;
-  for (let i = 0; i < bits.length; i++) {
-    if (bits[i]! < limit.bits) marks[i] = 1;
-    else if (bits[i] === limit.bits && ties > 0) {
-      marks[i] = 1;
-      ties -= 1;
-    }
+  // The sign of the difference: a branch on it would be guessed wrong half of the time.
+  for (let i = 0; i < bits.length; i++) marks[i] = ((bits[i]! & MAGNITUDE) - limit.bits) >>> 31;
+  for (let i = 0, ties = limit.ties; ties > 0 && i < bits.length; i++) {
+    if ((bits[i]! & MAGNITUDE) !== limit.bits) continue;
+    marks[i] = 1;
+    ties -= 1;
   }
   return marks;
 }

@@ -1,6 +1,7 @@
 import {
   type AdmmProblem,
   type AdmmStep,
+  type EvenLevels,
   type FistaPoint,
   type Kernels,
   NotPositiveDefiniteError,
@@ -61,6 +62,8 @@ export function wasmKernels(module: WebAssembly.Module): Kernels {
     obsOrder: (w, u, m, n, zeros, group) => memory.call((call) => obsOrder(call, w, u, m, n, zeros, group)),
     fistaStep: (problem, forward, before, momentum, t) =>
       memory.call((call) => fistaStep(call, problem, forward, before, momentum, t)),
+    fitScales: (w, weights, levels, half) => memory.call((call) => fitScales(call, w, weights, levels, half)),
+    nearestCodes: (w, scales, levels) => memory.call((call) => nearestCodes(call, w, scales, levels)),
     admmStep: (problem, v, zeroed, step) => memory.call((call) => admmStep(call, problem, v, zeroed, step)),
   };
 }
@@ -221,6 +224,56 @@ function admmStep(
     ...[m, n, penalty, decay, relaxation, call.room(m * n * 4)],
   );
   return call.floats(next, m * n).slice();
+}
+
+/** Weights that are in the memory at once where rows do not depend on each other: they stay in the second-level cache. */
+const STRIP = 2 ** 16;
+
+function fitScales(
+  call: Call,
+  w: Float32Array,
+  weights: Float32Array,
+  { least, most, group }: EvenLevels,
+  half: boolean,
+): Float32Array {
+  const n = weights.length;
+  const found = new Float32Array(w.length / group || 0);
+  const strip = Math.max(1, Math.floor(STRIP / n)) * n;
+  const [theirs, work] = [call.put(weights), call.room(call.wasm.scalesWork(group))];
+  const [at, scales] = [call.room(strip * 4), call.room((strip / group) * 4)];
+  for (let from = 0; from < w.length; from += strip) {
+    const part = w.subarray(from, from + strip);
+    const groups = part.length / group;
+    call.floats(at, part.length).set(part);
+    call.wasm.fitScales(at, groups, group, theirs, n, least, most, half ? 1 : 0, scales, work);
+    found.set(call.floats(scales, groups), from / group);
+  }
+  return found;
+}
+
+function nearestCodes(
+  call: Call,
+  w: Float32Array,
+  scales: Float32Array,
+  { least, most, group }: EvenLevels,
+): Uint8Array {
+  const found = new Uint8Array(w.length);
+  const strip = Math.max(1, Math.floor(STRIP / group)) * group;
+  // Codes are written four at a time.
+  const [at, steps, codes] = [
+    call.room(strip * 4 + 16),
+    call.room((strip / group) * 4),
+    call.room(strip + 4),
+  ];
+  for (let from = 0; from < w.length; from += strip) {
+    const part = w.subarray(from, from + strip);
+    const groups = part.length / group;
+    call.floats(at, part.length).set(part);
+    call.floats(steps, groups).set(scales.subarray(from / group, from / group + groups));
+    call.wasm.nearestCodes(at, groups, group, steps, least, most, codes);
+    found.set(call.bytes(codes, part.length), from);
+  }
+  return found;
 }
 
 /** 1 where an entry is zero. */

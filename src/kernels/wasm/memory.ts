@@ -21,6 +21,9 @@ export interface WasmExports {
   proximalWork(m: number, n: number, regularizer: number): number;
   fistaStep(...parameters: number[]): void;
   admmStep(...parameters: number[]): void;
+  scalesWork(group: number): number;
+  fitScales(...parameters: number[]): void;
+  nearestCodes(...parameters: number[]): void;
 }
 
 /** An instance whose memory has grown beyond this is dropped after the call, since a memory never shrinks. */

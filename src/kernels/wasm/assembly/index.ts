@@ -7,6 +7,7 @@ import { FREE } from "./memory";
 import { GIVEN, GROUPS, obsWork, QUANTIZE, UNSTRUCTURED, walkColumns } from "./obs";
 import { obsOrder, orderWork } from "./order";
 import { proximalWork } from "./proximal";
+import { fitScales, nearestCodes, scalesWork } from "./scales";
 import { svdWork, thinSvd } from "./svd";
 import { mirror } from "./vector";
 
@@ -15,15 +16,18 @@ export {
   eigenWork,
   factor,
   fistaStep,
+  fitScales,
   GIVEN,
   GROUPS,
   inverse,
   inverseWork,
+  nearestCodes,
   obsOrder,
   obsWork,
   orderWork,
   proximalWork,
   QUANTIZE,
+  scalesWork,
   solve,
   svdWork,
   symmetricEigen,
