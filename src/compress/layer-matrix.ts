@@ -51,39 +51,43 @@ export function layoutOf(geometry: LayerGeometry, dims: readonly number[]): Matr
 
 /** The matrices, one after the other, each row major: count × rows × columns, always a copy. */
 export function toMatrices(layout: MatrixLayout, weight: FloatArray): Float32Array {
-  const { count, rows, columns, transposed } = layout;
-  const values = new Float32Array(weight);
-  return transposed ? transposedEach(values, count, columns, rows) : values;
+  const matrices = inMatrixOrder(layout, weight);
+  return matrices === weight ? matrices.slice() : matrices;
 }
 
 /** The inverse of {@link toMatrices}. */
-export function fromMatrices(layout: MatrixLayout, matrices: FloatArray): Float32Array {
-  return inFileOrder(layout, new Float32Array(matrices));
+export function fromMatrices(layout: MatrixLayout, matrices: Float32Array): Float32Array {
+  const weight = inFileOrder(layout, matrices);
+  return weight === matrices ? weight.slice() : weight;
+}
+
+/** {@link toMatrices}, but not always a copy. */
+export function inMatrixOrder(layout: MatrixLayout, weight: FloatArray): Float32Array {
+  const { rows, columns, transposed } = layout;
+  const values = weight instanceof Float32Array ? weight : new Float32Array(weight);
+  return transposed ? transposedEach(values, columns, rows) : values;
 }
 
 /** What stands for the elements of the matrices one by one, in the order of the stored weight; not always a copy. */
 export function inFileOrder<T extends Float32Array | Uint8Array>(layout: MatrixLayout, elements: T): T {
-  const { count, rows, columns, transposed } = layout;
-  return transposed ? transposedEach(elements, count, rows, columns) : elements;
+  const { rows, columns, transposed } = layout;
+  return transposed ? transposedEach(elements, rows, columns) : elements;
 }
 
-/** Side of the tiles that stay in the cache. */
-const TILE = 32;
+/** Rows that become columns together: as many lines of the cache are read side by side, even where they lie powers of two apart. */
+const TOGETHER = 8;
 
-function transposedEach<T extends Float32Array | Uint8Array>(
-  from: T,
-  count: number,
-  rows: number,
-  columns: number,
-): T {
+function transposedEach<T extends Float32Array | Uint8Array>(from: T, rows: number, columns: number): T {
   const to = new (from.constructor as new (length: number) => T)(from.length);
-  for (let at = 0; at < count * rows * columns; at += rows * columns) {
-    for (let top = 0; top < rows; top += TILE) {
-      const bottom = Math.min(rows, top + TILE);
-      for (let left = 0; left < columns; left += TILE) {
-        const right = Math.min(columns, left + TILE);
-        for (let r = top; r < bottom; r++) {
-          for (let c = left; c < right; c++) to[at + c * rows + r] = from[at + r * columns + c]!;
+  for (let first = 0; first < to.length; first += rows * columns) {
+    for (let top = 0; top < rows; top += TOGETHER) {
+      const width = Math.min(TOGETHER, rows - top);
+      for (let c = 0; c < columns; c++) {
+        const end = first + c * rows + top + width;
+        let at = first + top * columns + c;
+        for (let i = end - width; i < end; i++) {
+          to[i] = from[at]!;
+          at += columns;
         }
       }
     }

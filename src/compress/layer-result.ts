@@ -50,7 +50,7 @@ export interface LayerStats {
   readonly weightError: number;
 }
 
-interface Pair<T> {
+export interface Pair<T> {
   readonly original: T;
   readonly compressed: T;
 }

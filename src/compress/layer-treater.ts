@@ -1,5 +1,6 @@
 import type { Kernels } from "../kernels/kernels.ts";
 import { DataType } from "../onnx/data-type.ts";
+import { elementCount } from "../onnx/tensor-value.ts";
 import type { Energies } from "./blocks/join-results.ts";
 import { correctedBias } from "./corrected-bias.ts";
 import { chainOf } from "./forms/chain.ts";
@@ -11,20 +12,20 @@ import { centred, type InputMoments, shrunk } from "./input-moments.ts";
 import type { RuntimeKind } from "./kernel-sharing/rates.ts";
 import { costOf } from "./layer-cost.ts";
 import type { LayerFacts } from "./layer-facts.ts";
-import { fromMatrices, toMatrices } from "./layer-matrix.ts";
+import { inMatrixOrder } from "./layer-matrix.ts";
 import type { ResultWeight } from "./layer-result.ts";
 import { MatrixTreater } from "./matrix-treater.ts";
 import { offerOf, type StageOffer } from "./stages/offer.ts";
 import { storePlain } from "./storage/store.ts";
 import { type Changed, changedLayer, type TreatedLayer, untouchedLayer } from "./treated-layer.ts";
 import { type BasisForm, type Candidate, type ChainForm, isUntouched, type Treatment } from "./treatment.ts";
-import { countNonzero, energy, type LayerWeight } from "./weight.ts";
+import { countNonzero, energy, type LayerWeight, relativeError } from "./weight.ts";
 
 export interface LayerInput {
   readonly facts: LayerFacts;
   /** null where the layer is fixed or of a type that is not compressed. */
   readonly weight: LayerWeight | null;
-  /** Stored numbers other than zero, where there is no weight to count. */
+  /** Stored numbers other than zero; null where they are not counted yet, or for as many as there are. */
   readonly nonzero: number | null;
   /** The layer's own bias, where it has one that may be corrected. */
   readonly bias: Float32Array | null;
@@ -59,7 +60,11 @@ export class LayerTreater {
   /** Why nothing can be done to it; null where something can. */
   readonly untreatable: string | null;
   readonly #input: LayerInput;
+  /** Where the weight stores its matrices row by row in single precision, its own numbers. */
   readonly #matrices: Float32Array;
+  /** ‖W‖²; infinite or NaN where the weight has such numbers. */
+  readonly #weightEnergy: number;
+  #nonzeroKnown: number | null;
   /** Of x − E[x] where the bias takes up the mean of a change. */
   readonly #seen: Weighed;
   /** As the methods see them, which are to serve other samples. */
@@ -69,13 +74,15 @@ export class LayerTreater {
   #factored: FactoredLayer | null = null;
 
   constructor(input: LayerInput) {
-    const { facts, weight, bias, moments } = input;
+    const { facts, weight, nonzero, bias, moments } = input;
     this.#input = input;
     this.facts = facts;
-    this.untreatable = untreatable(input);
+    this.#weightEnergy = weight ? energy(weight.values) : 0;
+    this.#nonzeroKnown = nonzero;
+    this.untreatable = untreatable(input, this.#weightEnergy);
     const { layout } = facts;
     this.target = facts.rigid === null && layout !== null ? facts.target : null;
-    this.#matrices = weight && layout ? toMatrices(layout, weight.values) : new Float32Array(0);
+    this.#matrices = weight && layout ? inMatrixOrder(layout, weight.values) : new Float32Array(0);
     const count = layout?.count ?? 0;
     const seen = moments ?? Array.from({ length: count }, () => null);
     this.#corrects = bias !== null && moments !== null && count * (layout?.rows ?? 0) === bias.length;
@@ -145,13 +152,13 @@ export class LayerTreater {
 
   /** @throws FormError where the layer has no such form */
   treat(treatment: Treatment): TreatedLayer {
-    const { facts, weight, nonzero } = this.#input;
-    if (isUntouched(treatment)) return untouchedLayer(facts, weight, nonzero, treatment);
+    const { facts, weight } = this.#input;
+    if (isUntouched(treatment)) return untouchedLayer(facts, weight, this.#nonzero, treatment);
     return treatment.form === null ? this.#treatDense(treatment) : this.#treatForm(treatment, treatment.form);
   }
 
   #treatDense(treatment: Treatment): TreatedLayer {
-    const { facts, weight, kernels, opset } = this.#input;
+    const { facts, kernels, opset } = this.#input;
     const layout = facts.layout!;
     this.#dense ??= new MatrixTreater(
       {
@@ -169,7 +176,7 @@ export class LayerTreater {
     return this.#changed({
       made: { treatment, weights: [{ role: "weight", stored }], chain: null, remarks },
       matrices,
-      parameters: weight!.values.length,
+      parameters: this.elements,
       nonzero: countNonzero(matrices),
       cost: { ...costOf(facts, { kind: "dense" }), macs: facts.macs },
     });
@@ -192,16 +199,26 @@ export class LayerTreater {
     return {
       seen: this.#energy(this.#seen),
       expected: this.#energy(this.#expected),
-      weight: energy(this.#matrices),
+      weight: this.#weightEnergy,
     };
   }
 
+  /** Stored numbers other than zero. */
+  get #nonzero(): number {
+    const { facts, weight } = this.#input;
+    this.#nonzeroKnown ??= weight ? countNonzero(weight.values) : elementCount(facts.dims);
+    return this.#nonzeroKnown;
+  }
+
   #energy(weighed: Weighed): number {
-    weighed.energy ??= outputEnergy(this.#weighedLayer(weighed), this.#matrices, this.#input.kernels);
+    weighed.energy ??= isUnseen(weighed)
+      ? this.#weightEnergy
+      : outputEnergy(this.#weighedLayer(weighed), this.#matrices, this.#input.kernels);
     return weighed.energy;
   }
 
   #error(weighed: Weighed, matrices: Float32Array): number {
+    if (isUnseen(weighed)) return relativeError(this.#matrices, matrices, this.#weightEnergy);
     return formError(this.#weighedLayer(weighed), matrices, this.#input.kernels, this.#energy(weighed));
   }
 
@@ -219,21 +236,29 @@ export class LayerTreater {
   #changed({
     made,
     matrices,
-    ...figures
-  }: Pick<Changed, "made" | "parameters" | "nonzero" | "cost"> & {
-    readonly matrices: Float32Array;
+    parameters,
+    nonzero,
+    cost,
+  }: Pick<Changed, "made" | "matrices" | "cost"> & {
+    readonly parameters: number;
+    readonly nonzero: number;
   }): TreatedLayer {
-    const { facts, weight, bias: own, moments, opset } = this.#input;
+    const { facts, bias: own, moments, opset } = this.#input;
     const layout = facts.layout!;
     const layerError = this.#error(this.#seen, matrices);
     const bias = this.#corrects ? correctedBias(own!, this.#matrices, matrices, layout, moments!) : null;
-    return changedLayer(facts, weight!, {
+    return changedLayer(facts, {
       made: { ...made, weights: bias ? [...made.weights, biasWeight(bias, opset)] : made.weights },
-      ...figures,
+      matrices,
+      parameters: { original: this.elements, compressed: parameters },
+      nonzero: { original: this.#nonzero, compressed: nonzero },
+      cost,
       shared: this.#sharedBy(made.weights, made.treatment),
       layerError,
       expectedError: this.#seen === this.#expected ? layerError : this.#error(this.#expected, matrices),
-      effective: fromMatrices(layout, matrices),
+      weightError: isUnseen(this.#seen)
+        ? layerError
+        : relativeError(this.#matrices, matrices, this.#weightEnergy),
       bias,
     });
   }
@@ -248,12 +273,17 @@ function biasWeight(values: Float32Array, opset: number): ResultWeight {
   return { role: "bias", stored };
 }
 
-function untreatable({ facts, weight }: LayerInput): string | null {
+function isUnseen({ moments }: Weighed): boolean {
+  return moments.every((one) => one === null);
+}
+
+/** @param power ‖W‖² */
+function untreatable({ facts, weight }: LayerInput, power: number): string | null {
   if (facts.fixed !== null) return facts.fixed;
   if (weight === null) return "weights of its type are not compressed";
   if (facts.layout === null) return "its table is looked up along an inner axis";
   if (weight.values.length === 0) return "its weight is empty";
-  if (!Number.isFinite(energy(weight.values))) return "its weight has infinities or NaN";
+  if (!Number.isFinite(power)) return "its weight has infinities or NaN";
   return null;
 }
 

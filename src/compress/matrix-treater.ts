@@ -1,9 +1,9 @@
 import type { Kernels } from "../kernels/kernels.ts";
 import { DataType } from "../onnx/data-type.ts";
-import { columnsIn, momentsIn } from "./column-order.ts";
+import { columnsBack, columnsIn, momentsIn } from "./column-order.ts";
 import { joined } from "./forms/solution.ts";
 import type { InputMoments } from "./input-moments.ts";
-import { fromMatrices, type MatrixLayout, toMatrices } from "./layer-matrix.ts";
+import { inFileOrder, type MatrixLayout } from "./layer-matrix.ts";
 import { channelsFirst, inputGroups, positionsFirst } from "./quantization/input-groups.ts";
 import { type Objective, objectiveOf } from "./quantization/objective.ts";
 import type { QuantizeRequest } from "./quantization/quantize-matrix.ts";
@@ -11,7 +11,7 @@ import { quantizeWeight } from "./quantization/quantize-weight.ts";
 import { LayerHessian } from "./sparsity/hessian.ts";
 import { pruneWith } from "./sparsity/prune-matrix.ts";
 import type { PruneRequest } from "./sparsity/request.ts";
-import { type CodedWeight, codedValues, halved } from "./storage/coded.ts";
+import { type CodedWeight, halved } from "./storage/coded.ts";
 import { scaleLayouts } from "./storage/scale-layout.ts";
 import { areIntegers, INT4_OPSET, storeCoded, storeHalf, storePlain } from "./storage/store.ts";
 import { storeDequantized } from "./storage/store-dequantized.ts";
@@ -71,7 +71,7 @@ export class MatrixTreater {
     const { dims, dataType, layout, matrices: given } = this.#weight;
     const matrices = sparsity === null || sparsity === "as it is" ? given : this.#prunedBy(sparsity);
     if (storage?.kind === "integers") return this.#quantized(matrices, storage, sparsity !== null);
-    const values = fromMatrices(layout, matrices);
+    const values = inFileOrder(layout, matrices);
     const half = storage !== null || dataType === DataType.FLOAT16;
     return {
       stored: (storage === null ? storePlain : storeHalf)({ dims, dataType, values }, this.#opset),
@@ -115,16 +115,16 @@ export class MatrixTreater {
       {
         dims: order ? [count * rows, positions, columns / positions] : dims,
         dataType,
-        values: fromMatrices(layout, order ? columnsIn(order, matrices, count * rows) : matrices),
+        layout,
+        matrices: order ? columnsIn(order, matrices, count * rows) : matrices,
       },
-      layout,
       Array.from({ length: count }, (_, index) => this.#objective(index, order)),
       request,
       this.#kernels,
     );
-    const coded = order && group !== null ? channelsFirst(found, group, dims) : found;
+    const coded = order && group !== null ? channelsFirst(found.coded, group, dims) : found.coded;
     const dequantized = folded ? null : storeDequantized(coded, this.#opset);
-    const values = toMatrices(layout, codedValues(coded));
+    const values = order ? columnsBack(order, found.values, count * rows) : found.values;
     return {
       stored: dequantized ?? storeCoded(coded, this.#opset),
       matrices: dataType === DataType.FLOAT16 ? halved(values) : values,

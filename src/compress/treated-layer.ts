@@ -1,9 +1,10 @@
 import type { FloatArray } from "../kernels/reference/matmul.ts";
 import { costOf, type LayerCost, NODE_BYTES } from "./layer-cost.ts";
 import type { LayerFacts } from "./layer-facts.ts";
-import type { LayerResult } from "./layer-result.ts";
+import { fromMatrices } from "./layer-matrix.ts";
+import type { LayerResult, Pair } from "./layer-result.ts";
 import type { Candidate, Treatment } from "./treatment.ts";
-import { countNonzero, type LayerWeight, relativeError } from "./weight.ts";
+import type { LayerWeight } from "./weight.ts";
 
 /** What came of a treatment: the result that is kept, what it is chosen by, and what it computes. */
 export interface TreatedLayer {
@@ -15,23 +16,26 @@ export interface TreatedLayer {
   readonly bias: Float32Array | null;
 }
 
-export interface Changed extends Pick<TreatedLayer, "effective" | "bias"> {
+export interface Changed extends Pick<TreatedLayer, "bias"> {
   readonly made: Pick<LayerResult, "treatment" | "weights" | "chain" | "remarks">;
   /** Of the layer alone, without what it shares with others. */
-  readonly parameters: number;
-  readonly nonzero: number;
+  readonly parameters: Pair<number>;
+  readonly nonzero: Pair<number>;
   readonly cost: LayerCost;
   readonly shared: Candidate["shared"];
   /** Layer error under the moments that were seen, and under those that other samples are expected to have. */
   readonly layerError: number;
   readonly expectedError: number;
+  readonly weightError: number;
+  /** What the treated layer computes, count × rows × columns. */
+  readonly matrices: Float32Array;
 }
 
-/** @param nonzero stored numbers other than zero, where there is no weight to count */
+/** @param nonzero stored numbers other than zero */
 export function untouchedLayer(
   facts: LayerFacts,
   weight: LayerWeight | null,
-  nonzero: number | null,
+  nonzero: number,
   treatment: Treatment,
 ): TreatedLayer {
   const parameters = facts.dims.reduce((product, dim) => product * dim, 1);
@@ -45,7 +49,7 @@ export function untouchedLayer(
       stats: {
         bytes: same(facts.bytes),
         parameters: same(parameters),
-        nonzero: same(nonzero ?? (weight ? countNonzero(weight.values) : parameters)),
+        nonzero: same(nonzero),
         macs: same(facts.macs),
         layerError: 0,
         weightError: 0,
@@ -60,8 +64,8 @@ export function untouchedLayer(
   };
 }
 
-export function changedLayer(facts: LayerFacts, { values }: LayerWeight, changed: Changed): TreatedLayer {
-  const { made, effective, bias, cost, shared } = changed;
+export function changedLayer(facts: LayerFacts, changed: Changed): TreatedLayer {
+  const { made, matrices, bias, cost, shared } = changed;
   const own = made.weights.filter((one) => one.role !== "bias" && !one.shared);
   const steps = made.chain?.length ?? 1;
   const bytes = own.reduce((sum, one) => sum + one.stored.bytes, 0) + NODE_BYTES * (steps - 1);
@@ -72,11 +76,11 @@ export function changedLayer(facts: LayerFacts, { values }: LayerWeight, changed
       ...made,
       stats: {
         bytes: { original: facts.bytes, compressed: bytes },
-        parameters: { original: values.length, compressed: changed.parameters },
-        nonzero: { original: countNonzero(values), compressed: changed.nonzero },
+        parameters: changed.parameters,
+        nonzero: changed.nonzero,
         macs: { original: facts.macs, compressed: cost.macs },
         layerError: changed.layerError,
-        weightError: relativeError(values, effective),
+        weightError: changed.weightError,
       },
     },
     candidate: {
@@ -86,7 +90,10 @@ export function changedLayer(facts: LayerFacts, { values }: LayerWeight, changed
       ...cost,
       error: changed.expectedError,
     },
-    effective,
+    // Few treatments are tried, and a copy in another order is as large as the weight.
+    get effective() {
+      return fromMatrices(facts.layout!, matrices);
+    },
     bias,
   };
 }

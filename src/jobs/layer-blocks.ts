@@ -101,7 +101,7 @@ export class LayerBlocks {
       const treater = new LayerTreater({
         facts: factsOfBlock(facts, cut.axis, block),
         weight: (await reader.read(block)) ?? null,
-        nonzero: 0,
+        nonzero: null,
         bias: bias?.slice(at, at + rows) ?? null,
         moments: seen && [seen[matrix] ?? null],
         kernels,

@@ -86,11 +86,12 @@ async function treatWhole(
   const paying: { candidate: Candidate; at: string; weights: TrialWeights | null }[] = [];
   for (const [t, treatment] of treatments.entries()) {
     if (treatment.form !== null && treater.slows(treatment.form)) continue;
-    const { result, candidate, effective, bias } = treater.treat(treatment);
+    const treated = treater.treat(treatment);
+    const { result, candidate, bias } = treated;
     if (candidate.bytes >= untouched.candidate.bytes) continue;
     const at = `${job.prefix}layers/${index}/made/${t}`;
     await storeResult(blobs, at, result);
-    const weight = facts.trials === null ? null : storedAs(table.facts[index]!.dataType, effective);
+    const weight = facts.trials === null ? null : storedAs(table.facts[index]!.dataType, treated.effective);
     paying.push({ candidate, at, weights: weight && { weight, bias } });
   }
   const kept = undominated(paying);

@@ -145,10 +145,14 @@ async function quantised(model: Model, request: QuantizeRequest) {
     const divisible = layout.columns % (request.group ?? 1) === 0;
     const objective = objectiveOf(layout.columns, momentsOf(layout.columns, 9), kernels);
     const asked = divisible ? request : { ...request, group: null };
-    const one = quantizeWeight(weight, layout, Array(layout.count).fill(objective), asked, kernels);
+    const matrices = toMatrices(layout, weight.values);
+    const objectives = Array(layout.count).fill(objective);
+    const found = quantizeWeight({ ...weight, layout, matrices }, objectives, asked, kernels);
+    const one = found.coded;
     const values = codedValues(one);
+    expect(found.values).toEqual(toMatrices(layout, values));
     const error = layerError(
-      toMatrices(layout, weight.values),
+      matrices,
       toMatrices(layout, values),
       layout.count * layout.rows,
       layout.columns,

@@ -76,14 +76,15 @@ export function formError(
   kernels: Kernels,
   total = outputEnergy(layer, layer.matrices, kernels),
 ): number {
-  const change = dense.slice();
-  for (let i = 0; i < change.length; i++) change[i]! -= layer.matrices[i]!;
+  const change = new Float32Array(dense.length);
+  for (let i = 0; i < change.length; i++) change[i] = dense[i]! - layer.matrices[i]!;
   const lost = outputEnergy(layer, change, kernels);
   return total > 0 ? lost / total : lost > 0 ? 1 : 0;
 }
 
-/** The arrays, one after the other. */
+/** The arrays, one after the other; of one array that array itself. */
 export function joined(arrays: readonly Float32Array[]): Float32Array {
+  if (arrays.length === 1) return arrays[0]!;
   const to = new Float32Array(arrays.reduce((sum, array) => sum + array.length, 0));
   let at = 0;
   for (const array of arrays) {

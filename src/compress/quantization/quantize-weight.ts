@@ -1,12 +1,26 @@
 import type { Kernels } from "../../kernels/kernels.ts";
 import { elementCount } from "../../onnx/tensor-value.ts";
-import { joined } from "../forms/solution.ts";
-import { fromMatrices, inFileOrder, type MatrixLayout, toMatrices } from "../layer-matrix.ts";
+import { joined, matrixAt } from "../forms/solution.ts";
+import { inFileOrder, type MatrixLayout } from "../layer-matrix.ts";
 import { type CodedWeight, type Factor, factorOf } from "../storage/coded.ts";
 import { matrixView } from "../storage/matrix-view.ts";
-import type { LayerWeight } from "../weight.ts";
 import type { Objective } from "./objective.ts";
 import { type QuantizeRequest, quantizeMatrix } from "./quantize-matrix.ts";
+
+/** A weight by its matrices, count × rows × columns. */
+interface MatricesOfWeight {
+  /** Of the weight as the file stores it. */
+  readonly dims: readonly number[];
+  readonly dataType: number;
+  readonly layout: MatrixLayout;
+  readonly matrices: Float32Array;
+}
+
+export interface QuantizedWeight {
+  readonly coded: CodedWeight;
+  /** The numbers that the codes stand for, count × rows × columns, before a cast to float16 or double. */
+  readonly values: Float32Array;
+}
 
 /**
  * Quantises all matrices of a layer's weight. A palette belongs to one matrix: where there are several, levels are
@@ -15,19 +29,16 @@ import { type QuantizeRequest, quantizeMatrix } from "./quantize-matrix.ts";
  * @param objectives one a matrix
  */
 export function quantizeWeight(
-  weight: LayerWeight,
-  layout: MatrixLayout,
+  { dims, dataType, layout, matrices }: MatricesOfWeight,
   objectives: readonly Objective[],
   request: QuantizeRequest,
   kernels: Kernels,
-): CodedWeight {
-  const { dims, dataType } = weight;
+): QuantizedWeight {
   const { count, rows, columns, transposed } = layout;
-  const matrices = toMatrices(layout, weight.values);
   const size = rows * columns;
   const asked: QuantizeRequest = count === 1 ? request : { ...request, spacing: "uniform" };
   const parts = Array.from({ length: count }, (_, i) =>
-    quantizeMatrix(matrices.slice(i * size, (i + 1) * size), rows, columns, objectives[i]!, asked, kernels),
+    quantizeMatrix(matrixAt(layout, matrices, i), rows, columns, objectives[i]!, asked, kernels),
   );
   const { group, halfScales } = request;
   const shared = group ?? columns;
@@ -36,8 +47,8 @@ export function quantizeWeight(
   for (const [i, part] of parts.entries()) codes.set(part.codes, i * size);
   const scales = joined(parts.map((part) => part.scales));
   const blocks = columns / shared;
-  const rowScales = fromMatrices({ count, rows, columns: blocks, transposed }, scales);
-  return {
+  const rowScales = inFileOrder({ count, rows, columns: blocks, transposed }, scales);
+  const coded = {
     dims,
     dataType,
     codes: inFileOrder(layout, codes),
@@ -45,6 +56,7 @@ export function quantizeWeight(
     view,
     factors: [compact(factorOf(rowDims, rowScales, halfScales))],
   };
+  return { coded, values: joined(parts.map((part) => part.values)) };
 }
 
 /** The factor without the axes along which it is the same everywhere. */

@@ -89,14 +89,14 @@ export class LayerHessian {
     return this.n / this.positions;
   }
 
-  /** W, rows × n, with its columns in walk order; always a copy. */
+  /** W, rows × n, with its columns in walk order; not always a copy. */
   toWalk(w: Float32Array): Float32Array {
-    return columnsIn(this.order(), w, w.length / this.n);
+    return this.positions === 1 ? w : columnsIn(this.order(), w, w.length / this.n);
   }
 
   /** The inverse of {@link toWalk}. */
   fromWalk(walked: Float32Array): Float32Array {
-    return columnsBack(this.order(), walked, walked.length / this.n);
+    return this.positions === 1 ? walked : columnsBack(this.order(), walked, walked.length / this.n);
   }
 
   /** X·H of X, rows × n. */

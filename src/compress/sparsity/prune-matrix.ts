@@ -40,8 +40,9 @@ export function pruneWith(
 ): Float32Array {
   checkRequest(request);
   if (w.length !== rows * hessian.n) throw new RangeError(`${w.length} weights for ${rows} × ${hessian.n}`);
-  if (countNonzero(w) === 0) return w.slice();
-  const pattern = atLeastPresent(request.pattern, w);
+  const nonzero = countNonzero(w);
+  if (nonzero === 0) return w.slice();
+  const pattern = atLeastPresent(request.pattern, w.length - nonzero, w.length);
   const walk = hessian.toWalk(w);
   // Only selection can make sense of weights that are not numbers.
   if (!Number.isFinite(energy(w))) {
@@ -98,10 +99,9 @@ function solve(w: Float32Array, rows: number, hessian: LayerHessian, request: Pr
 }
 
 /** Zeros that W has already are among those asked for. */
-function atLeastPresent(pattern: PruningPattern, w: Float32Array): PruningPattern {
+function atLeastPresent(pattern: PruningPattern, present: number, all: number): PruningPattern {
   if (pattern.kind !== "unstructured" || pattern.zeros === null) return pattern;
-  const present = w.length - countNonzero(w);
-  return { ...pattern, zeros: Math.min(w.length, Math.max(pattern.zeros, present)) };
+  return { ...pattern, zeros: Math.min(all, Math.max(pattern.zeros, present)) };
 }
 
 /** |w| · ‖x_c‖₂ (Wanda, Sun et al. 2023); weights of dead inputs go first, the smallest of them before the others. */
