@@ -46,8 +46,11 @@ interface Weighed {
   energy: number | null;
 }
 
-/** Arrays as large as the weight that live at once while it is quantised: as it came, in matrices, pruned, on its way, and what comes of it. */
-const COPIES = 9;
+/**
+ * Arrays as large as the weight that live at once while it is quantised: as it came, in matrices, pruned, as its columns are walked,
+ * what comes of it, and its codes; with moments also what is on its way.
+ */
+const COPIES = { unseen: 6, seen: 9 };
 
 /**
  * Carries out treatments of one layer. What several treatments have in common (factors of its Gram matrices,
@@ -102,7 +105,8 @@ export class LayerTreater {
   get workingBytes(): number {
     const moments = [...new Set([...this.#seen.moments, ...this.#expected.moments])];
     const grams = moments.reduce((sum, one) => sum + (one?.gram?.byteLength ?? 0), 0);
-    return COPIES * this.#matrices.byteLength + grams;
+    const copies = moments.every((one) => one === null) ? COPIES.unseen : COPIES.seen;
+    return copies * this.#matrices.byteLength + grams;
   }
 
   /** Multiplications that a treatment takes, about. */

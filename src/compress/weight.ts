@@ -1,5 +1,4 @@
 import type { FloatArray } from "../kernels/reference/matmul.ts";
-import { bitsOf, MAGNITUDE } from "../kernels/reference/select.ts";
 import { narrow, widen } from "../onnx/constant/half.ts";
 import { DataType } from "../onnx/data-type.ts";
 import type { TensorArray, TensorValue } from "../onnx/tensor-value.ts";
@@ -39,19 +38,12 @@ export function rounded(dataType: number, values: FloatArray): FloatArray {
 
 export function countNonzero(values: Exclude<TensorArray, readonly string[]>): number {
   let count = 0;
-  if (values instanceof Float32Array) return countNonzeroBits(bitsOf(values));
   if (values instanceof BigInt64Array || values instanceof BigUint64Array) {
     for (let i = 0; i < values.length; i++) if (values[i] !== 0n) count += 1;
     return count;
   }
-  for (let i = 0; i < values.length; i++) if (values[i] !== 0) count += 1;
-  return count;
-}
-
-/** Of float32. A branch on weights of which half are zero would be guessed wrong half of the time. */
-function countNonzeroBits(bits: Int32Array): number {
-  let count = 0;
-  for (let i = 0; i < bits.length; i++) count += ((bits[i]! & MAGNITUDE) + MAGNITUDE) >>> 31;
+  // No branch: of a pruned weight it would be guessed wrong half of the time.
+  for (let i = 0; i < values.length; i++) count += Number(values[i] !== 0);
   return count;
 }
 

@@ -7,7 +7,7 @@ import { RowReader } from "../compress/blocks/row-reader.ts";
 import type { LayerResult } from "../compress/layer-result.ts";
 import { LayerTreater } from "../compress/layer-treater.ts";
 import { decodeResult } from "../compress/result-file.ts";
-import { type TreatedLayer, untouchedLayer } from "../compress/treated-layer.ts";
+import { untouchedLayer } from "../compress/treated-layer.ts";
 import { type Candidate, type Treatment, UNTOUCHED } from "../compress/treatment.ts";
 import { elementCount } from "../onnx/tensor-value.ts";
 import { readMoments } from "./gather-moments.ts";
@@ -15,6 +15,11 @@ import { resultKey, storeResult } from "./layer-results.ts";
 import { nonzeroOf } from "./layer-table.ts";
 import type { TreatContext } from "./treat-layer.ts";
 
+/**
+ * Bytes of a weight that are held where its rows lie apart; fewer beside the moments of its inputs, of which there may be two matrices
+ * of 21 MB.
+ */
+const STRIP_BYTES = { unseen: 32 * 2 ** 20, seen: 16 * 2 ** 20 };
 /** Elements up to which a weight that cannot be cut is treated whole. */
 const MOST_UNCUT = 2 ** 24;
 
@@ -37,10 +42,11 @@ export class LayerBlocks {
 
   /** null where the layer is treated whole. */
   static of(context: TreatContext, index: number): LayerBlocks | null {
-    const { table } = context;
+    const { table, facts: shared } = context;
     const facts = table.facts[index]!;
     const cut = rowBlocksOf(facts);
-    const reader = cut && RowReader.of(table.layers[index]!, facts, cut);
+    const strip = facts.name in shared.moments.keys ? STRIP_BYTES.seen : STRIP_BYTES.unseen;
+    const reader = cut && RowReader.of(table.layers[index]!, facts, cut, strip);
     if (cut && reader) return new LayerBlocks(context, index, { cut, reader });
     return elementCount(facts.dims) > MOST_UNCUT ? new LayerBlocks(context, index, null) : null;
   }
@@ -51,18 +57,24 @@ export class LayerBlocks {
     const facts = table.facts[this.#index]!;
     const explicit = table.policy.mode === "explicit";
     const { treatments, reason, treated } = await this.#treatEach();
-    const untouched = await this.#untouched();
-    await this.#store(0, untouched.result);
-    const joined = [];
+    const made = [];
     for (const [t, treatment] of treatments.entries()) {
       const blocks = [];
       for (const [b, block] of treated.entries()) {
         const result = await decodeResult(await this.#context.blobs.open(this.#blockKey(b, t)));
         blocks.push({ result, candidate: block.candidates[t]!, energies: block.energies });
       }
-      const { result, candidate } = joinResults(facts, this.#parts!.cut, blocks, table.opset);
-      joined.push({ result, candidate: { ...candidate, treatment, time: untouched.candidate.time } });
+      made.push({ treatment, ...joinResults(facts, this.#parts!.cut, blocks, table.opset) });
     }
+    // Who treats a weight counts it; only where nothing is done to it is it read for that.
+    const nonzero = made[0]?.result.stats.nonzero.original ?? (await nonzeroOf(table.layers[this.#index]!));
+    const untouched = untouchedLayer(facts, null, nonzero, UNTOUCHED);
+    await this.#store(0, untouched.result);
+    const { time } = untouched.candidate;
+    const joined = made.map(({ result, candidate, treatment }) => ({
+      result,
+      candidate: { ...candidate, treatment, time },
+    }));
     const paying = joined.filter(({ candidate }) => candidate.bytes < untouched.candidate.bytes);
     const kept = [untouched, ...(explicit ? joined : undominated(paying))];
     for (const [candidate, { result }] of kept.entries())
@@ -124,12 +136,6 @@ export class LayerBlocks {
       treated.push({ candidates, energies: treater.energies });
     }
     return { ...chosen!, treated };
-  }
-
-  async #untouched(): Promise<TreatedLayer> {
-    const { table } = this.#context;
-    const nonzero = await nonzeroOf(table.layers[this.#index]!);
-    return untouchedLayer(table.facts[this.#index]!, null, nonzero, UNTOUCHED);
   }
 
   #store(candidate: number, result: LayerResult): Promise<void> {

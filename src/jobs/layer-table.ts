@@ -104,6 +104,14 @@ async function loadersOf(layer: Layer): Promise<GlobalWeight[]> {
   });
 }
 
+/** Where in a blob the numbers of the layer's weight lie, the same for every model that has them from there; null where they lie in none. */
+export function placeOf({ weight }: Layer): string | null {
+  const { tensor } = weight.holder;
+  const payload = "values" in tensor ? null : (ranged(tensor)?.payload ?? null);
+  if (payload === null || payload instanceof Uint8Array || payload.source.blob === undefined) return null;
+  return `${payload.source.blob} ${payload.offset} ${payload.length}`;
+}
+
 /** Stored numbers of a layer that are not zero, whatever their type; its weight is read. */
 export async function nonzeroOf({ weight }: Layer): Promise<number> {
   const { tensor } = weight.holder;

@@ -5,7 +5,6 @@ import { settled } from "../compress/settle.ts";
 import { isUntouched, methodName } from "../compress/treatment.ts";
 import { inspectModel } from "../onnx/inspect.ts";
 import { listLayers } from "../onnx/layers.ts";
-import type { Model } from "../onnx/model.ts";
 import { inferDefaultShapes } from "../onnx/shapes/defaults.ts";
 import type { Allocation } from "./allocate.ts";
 import type { ArtifactFacts } from "./assemble-artifact.ts";
@@ -15,7 +14,7 @@ import type { MomentsFacts } from "./gather-moments.ts";
 import type { UploadFacts } from "./inspect-upload.ts";
 import type { Blobs, CompressionJob } from "./job.ts";
 import { readResults } from "./layer-results.ts";
-import { type LayerTable, nonzeroOf } from "./layer-table.ts";
+import { type LayerTable, nonzeroOf, placeOf } from "./layer-table.ts";
 import type { ChannelPruning } from "./prune-channels.ts";
 import { putBytes } from "./put-bytes.ts";
 import type { LosslessFacts } from "./simplify-upload.ts";
@@ -43,13 +42,14 @@ interface Context {
 
 /** Gathers what was measured, counted on upload and artifact as they are stored. */
 export async function writeReport(context: Context): Promise<{ key: string }> {
-  const { job, upload, calibration, allocation, table, artifact, evaluation, bench, blobs } = context;
+  const { job, upload, calibration, allocation, table, artifact, evaluation, blobs } = context;
   const stored = await readArtifact(blobs, artifact.key);
   const after = await inspectModel(stored);
   const lossless = artifact.unchanged || calibration.base === "upload" ? [] : context.lossless.changes;
   const { results } = settled(await readResults(job, blobs, allocation.decisions));
   const base = await inspectModel(artifact.unchanged ? stored : table.model);
   const changes = changesOf(results, artifact);
+  const zeros = await zerosOf(context, results);
   const report: Report = {
     model: {
       sha256: job.modelSha256,
@@ -61,8 +61,8 @@ export async function writeReport(context: Context): Promise<{ key: string }> {
     parameters: {
       total: { original: upload.parameters, compressed: base.parameters + changes.parameters },
       nonzero: {
-        original: upload.parameters - (await zerosOf(await bench.upload())),
-        compressed: base.parameters - (await zerosOf(table.model)) + changes.nonzero,
+        original: upload.parameters - zeros.upload,
+        compressed: base.parameters - (artifact.unchanged ? zeros.upload : zeros.base) + changes.nonzero,
       },
     },
     macs:
@@ -142,10 +142,24 @@ async function layerReport(
   };
 }
 
-/** Zeros among the numbers of all layers' weights; reads one weight at a time. */
-async function zerosOf(model: Model): Promise<number> {
-  const { shapes } = await inferDefaultShapes(model);
-  let zeros = 0;
-  for (const layer of listLayers(model, shapes)) zeros += layer.parameters - (await nonzeroOf(layer));
+/**
+ * Zeros among the numbers of all layers' weights, in the upload and in the model that was treated. Who treated a layer has counted them;
+ * of the upload's weights those are read, one at a time, that the treated model has from elsewhere.
+ */
+async function zerosOf({ bench, table }: Context, results: readonly LayerResult[]) {
+  const upload = await bench.upload();
+  const { shapes } = await inferDefaultShapes(upload);
+  const counted = new Map<string, number>();
+  let zeros = { upload: 0, base: 0 };
+  for (const [i, layer] of table.layers.entries()) {
+    const nonzero = results[i]!.stats.nonzero.original;
+    const place = placeOf(layer);
+    if (place !== null) counted.set(place, nonzero);
+    zeros = { ...zeros, base: zeros.base + layer.parameters - nonzero };
+  }
+  for (const layer of listLayers(upload, shapes)) {
+    const nonzero = counted.get(placeOf(layer) ?? "") ?? (await nonzeroOf(layer));
+    zeros = { ...zeros, upload: zeros.upload + layer.parameters - nonzero };
+  }
   return zeros;
 }

@@ -1,7 +1,7 @@
 import { bitsPerElement, DataType } from "./data-type.ts";
 import type { Tensor } from "./model.ts";
 import { type Bytes, byteLength, load, slice } from "./source.ts";
-import { readTensor } from "./tensor.ts";
+import { viewOf } from "./tensor.ts";
 import { elementCount, type TensorValue } from "./tensor-value.ts";
 
 /** A tensor whose elements stand in a file one after the other, each of the same number of whole bytes. */
@@ -23,7 +23,7 @@ export function ranged(tensor: Tensor): Ranged | null {
   return { tensor, payload, width };
 }
 
-/** The elements from `first` on, as many as `dims` has, as a tensor of those dims. */
+/** The elements from `first` on, as many as `dims` has, as a tensor of those dims; not always a copy. */
 export async function readRange(
   { tensor, payload, width }: Ranged,
   first: number,
@@ -33,9 +33,9 @@ export async function readRange(
   return fromBytes(tensor, dims, bytes);
 }
 
-/** Bytes of such elements as a tensor of those dims. */
-export function fromBytes({ name, dataType }: Tensor, dims: readonly number[], bytes: Uint8Array) {
-  return readTensor({ name, dataType, dims, data: { kind: "raw", bytes } });
+/** Bytes of such elements as a tensor of those dims; not always a copy. */
+export function fromBytes({ dataType }: Tensor, dims: readonly number[], bytes: Uint8Array): TensorValue {
+  return { dataType, dims, data: viewOf(dataType, bytes) };
 }
 
 /** The whole tensor in pieces of at most so many elements, in order. */

@@ -9,7 +9,10 @@ import { elementCount, type TensorArray, type TensorValue } from "./tensor-value
 import { varintAt } from "./wire.ts";
 
 type NumericArray = Exclude<TensorArray, readonly string[]>;
-type NumericConstructor = new (buffer: ArrayBuffer) => NumericArray;
+type NumericConstructor = {
+  new (buffer: ArrayBufferLike, offset?: number, length?: number): NumericArray;
+  readonly BYTES_PER_ELEMENT: number;
+};
 
 const ARRAYS: Readonly<Record<number, NumericConstructor>> = {
   [DataType.FLOAT]: Float32Array,
@@ -118,6 +121,14 @@ function fromTyped(tensor: Tensor, bytes: Uint8Array): Uint8Array {
   }
   if (at !== bytes.length) throw mismatch(tensor, `more than ${entries} numbers`);
   return raw;
+}
+
+/** Numbers of whole bytes each as raw_data has them; a view of the bytes where they are aligned. */
+export function viewOf(dataType: number, raw: Uint8Array): NumericArray {
+  const numbers = ARRAYS[dataType]!;
+  const width = numbers.BYTES_PER_ELEMENT;
+  const aligned = raw.byteOffset % width === 0 ? raw : raw.slice();
+  return new numbers(aligned.buffer, aligned.byteOffset, raw.length / width);
 }
 
 /** Typed arrays are little endian on every engine that Hone runs on, as raw_data is. */

@@ -5,8 +5,7 @@ import type { LayerFacts } from "../layer-facts.ts";
 import { type LayerWeight, weightOf } from "../weight.ts";
 import { factsOfBlock, type RowBlock, type RowBlocks } from "./row-blocks.ts";
 
-/** Bytes of a weight that are held at once, and that are read at once. */
-const STRIP_BYTES = 16 * 2 ** 20;
+/** Bytes of a weight that are read at once. */
 const READ_BYTES = 4 * 2 ** 20;
 
 /** Neighbouring rows of a weight that stores its matrix column by column, themselves so stored. */
@@ -34,8 +33,11 @@ export class RowReader {
     this.#stripBytes = stripBytes;
   }
 
-  /** null where the weight's numbers do not all stand in the file one after the other. */
-  static of(layer: Layer, facts: LayerFacts, cut: RowBlocks, stripBytes = STRIP_BYTES): RowReader | null {
+  /**
+   * null where the weight's numbers do not all stand in the file one after the other.
+   * @param stripBytes of the weight that are held at once; a weight of more is read as often as it has such strips
+   */
+  static of(layer: Layer, facts: LayerFacts, cut: RowBlocks, stripBytes: number): RowReader | null {
     const { tensor } = layer.weight.holder;
     const weight = "values" in tensor || layer.fixed !== null ? null : ranged(tensor);
     return weight && new RowReader(facts, cut, weight, stripBytes);
@@ -50,7 +52,7 @@ export class RowReader {
   async read(block: RowBlock): Promise<LayerWeight | undefined> {
     const { dims } = factsOfBlock(this.#facts, this.#cut.axis, block);
     const { columns, rows, transposed } = this.#facts.layout!;
-    if (transposed) return weightOf(await fromBytes(this.#weight.tensor, dims, await this.#fromStrip(block)));
+    if (transposed) return weightOf(fromBytes(this.#weight.tensor, dims, await this.#fromStrip(block)));
     const first = (block.matrix * rows + block.first) * columns;
     return weightOf(await readRange(this.#weight, first, dims));
   }

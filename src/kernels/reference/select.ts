@@ -5,7 +5,7 @@ const BINS = 1 << 16;
 const FEW = 4096;
 
 /** All bits but the sign's: those of a magnitude, which they order exactly (NaN above infinity). */
-export const MAGNITUDE = 0x7fffffff;
+const MAGNITUDE = 0x7fffffff;
 
 /** Bits of the numbers rounded to float32, signs and all; of a Float32Array a view. */
 export function bitsOf(values: FloatArray): Int32Array {
