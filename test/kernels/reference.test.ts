@@ -3,7 +3,13 @@ import { describe, expect, test } from "vitest";
 import { symmetricEigen } from "../../src/kernels/reference/eigen.ts";
 import { roundedToHalf } from "../../src/kernels/reference/half.ts";
 import { gram, matmul } from "../../src/kernels/reference/matmul.ts";
-import { bitsOf, smallest, threshold, thresholdOver } from "../../src/kernels/reference/select.ts";
+import {
+  bitsOf,
+  smallest,
+  threshold,
+  thresholdOver,
+  withoutSmallest,
+} from "../../src/kernels/reference/select.ts";
 import { tailEnergy, thinSvd } from "../../src/kernels/reference/svd.ts";
 import { halfRounding } from "../../src/onnx/constant/half.ts";
 import { identity, largestDifference, numbers, singles, transpose } from "./matrices.ts";
@@ -136,6 +142,7 @@ describe("selection by magnitude", () => {
         const expected = new Uint8Array(length);
         for (const { i } of sorted.slice(0, count)) expected[i] = 1;
         expect(smallest(values, count)).toEqual(expected);
+        expect(withoutSmallest(values, count)).toEqual(values.map((x, i) => (expected[i] === 1 ? 0 : x)));
         expect(smallest(new Float32Array(length).fill(-2), count).lastIndexOf(1)).toBe(count - 1);
       }),
       { numRuns: 30 },

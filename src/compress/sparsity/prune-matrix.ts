@@ -1,4 +1,5 @@
 import type { Kernels } from "../../kernels/kernels.ts";
+import { withoutSmallest } from "../../kernels/reference/select.ts";
 import { type InputMoments, quadratic } from "../input-moments.ts";
 import { countNonzero, energy } from "../weight.ts";
 import { admmMask } from "./admm.ts";
@@ -44,12 +45,13 @@ export function pruneWith(
   if (nonzero === 0) return w.slice();
   const pattern = atLeastPresent(request.pattern, w.length - nonzero, w.length);
   const walk = hessian.toWalk(w);
+  const refit = request.refit ?? (request.solver === "admm" || request.solver === "proximal");
+  const selects = request.solver === "magnitude" && !refit;
   // Only selection can make sense of weights that are not numbers.
-  if (!Number.isFinite(energy(w))) {
+  if (!selects && !Number.isFinite(energy(w))) {
     return hessian.fromWalk(solve(walk, rows, hessian, { solver: "magnitude", pattern }));
   }
   const solutions = [solve(walk, rows, hessian, { ...request, pattern })];
-  const refit = request.refit ?? (request.solver === "admm" || request.solver === "proximal");
   if (!refit) return hessian.fromWalk(solutions[0]!);
   // On layers of real models the greedy's error is up to 7% smaller at half zeros and up to 28% larger in groups.
   if (request.solver === "admm" && choosesExactly(rows, hessian, pattern)) {
@@ -83,6 +85,7 @@ function solve(w: Float32Array, rows: number, hessian: LayerHessian, request: Pr
   const shape = { rows, columns: hessian.n, segment: hessian.segment };
   switch (solver) {
     case "magnitude":
+      if (pattern.kind === "unstructured") return withoutSmallest(w, pattern.zeros ?? 0);
       return masked(w, markZeros(w, shape, pattern));
     case "wanda":
       return masked(w, markZeros(wandaScores(w, hessian), shape, pattern, "row"));

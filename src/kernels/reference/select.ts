@@ -93,6 +93,24 @@ function seek(bins: Float64Array, count: number): { bin: number; rest: number } 
   return { bin: BINS - 1, rest };
 }
 
+/** The numbers with +0 in the place of those that {@link smallest} marks. */
+export function withoutSmallest(values: Float32Array, count: number): Float32Array {
+  const bits = bitsOf(values);
+  const limit = threshold(bits, count);
+  const rest = new Float32Array(values.length);
+  const kept = bitsOf(rest);
+  // All bits or none, by the sign of the difference: a branch on it would be guessed wrong half of the time.
+  for (let i = 0; i < kept.length; i++) {
+    kept[i] = bits[i]! & ~(((bits[i]! & MAGNITUDE) - limit.bits) >> 31);
+  }
+  for (let i = 0, ties = limit.ties; ties > 0 && i < kept.length; i++) {
+    if ((bits[i]! & MAGNITUDE) !== limit.bits) continue;
+    kept[i] = 0;
+    ties -= 1;
+  }
+  return rest;
+}
+
 /**
  * Marks the `count` smallest magnitudes with 1, exactly that many; of equal magnitudes those of lower index go
  * first.
@@ -101,7 +119,6 @@ export function smallest(values: FloatArray, count: number): Uint8Array {
   const bits = bitsOf(values);
   const limit = threshold(bits, count);
   const marks = new Uint8Array(bits.length);
-  // The sign of the difference: a branch on it would be guessed wrong half of the time.
   for (let i = 0; i < bits.length; i++) marks[i] = ((bits[i]! & MAGNITUDE) - limit.bits) >>> 31;
   for (let i = 0, ties = limit.ties; ties > 0 && i < bits.length; i++) {
     if ((bits[i]! & MAGNITUDE) !== limit.bits) continue;
