@@ -37,7 +37,7 @@ const calls: Readonly<Record<string, (kernels: Kernels, layer: Problem) => unkno
   "obsPrune 50%": (k, { m, n, w, u }) =>
     k.obsPrune(w, u, m, n, { kind: "unstructured", ratio: 0.5, blockSize: BLOCK }),
   "obsQuantize int4": (k, { m, n, w, u }) => k.obsQuantize(w, u, m, n, int4(m, n)),
-  obsOrder: (k, { m, n, w, u }) => k.obsOrder(w, u, m, n, n >> 1, n),
+  "obsOrder 6%": (k, { m, n, w, u }) => k.obsOrder(w, u, m, n, n >> 4, n),
   fitScales: (k, { n, w }) => k.fitScales(w, new Float32Array(n).fill(1), int8(n), false),
   nearestCodes: (k, { m, n, w }) => k.nearestCodes(w, new Float32Array(m).fill(0.01), int8(n)),
   ...Object.fromEntries(REGULARIZERS.map((name) => [`fistaStep ${name}`, fista(name)])),

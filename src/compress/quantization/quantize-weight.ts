@@ -5,7 +5,7 @@ import { inFileOrder, type MatrixLayout } from "../layer-matrix.ts";
 import { type CodedWeight, type Factor, factorOf } from "../storage/coded.ts";
 import { matrixView } from "../storage/matrix-view.ts";
 import type { Objective } from "./objective.ts";
-import { type QuantizeRequest, quantizeMatrix } from "./quantize-matrix.ts";
+import { type QuantizedMatrix, type QuantizeRequest, quantizeMatrix } from "./quantize-matrix.ts";
 
 /** A weight by its matrices, count × rows × columns. */
 interface MatricesOfWeight {
@@ -43,20 +43,27 @@ export function quantizeWeight(
   const { group, halfScales } = request;
   const shared = group ?? columns;
   const { view, rowDims } = matrixView(layout, dims, shared);
-  const codes = new Uint8Array(count * size);
-  for (const [i, part] of parts.entries()) codes.set(part.codes, i * size);
+  const codes = inFileOrder(layout, codesOf(parts, size));
   const scales = joined(parts.map((part) => part.scales));
   const blocks = columns / shared;
   const rowScales = inFileOrder({ count, rows, columns: blocks, transposed }, scales);
   const coded = {
     dims,
     dataType,
-    codes: inFileOrder(layout, codes),
+    codes,
     levels: parts[0]?.levels ?? new Float32Array(1),
     view,
     factors: [compact(factorOf(rowDims, rowScales, halfScales))],
   };
   return { coded, values: joined(parts.map((part) => part.values)) };
+}
+
+/** Of all matrices, one after the other. */
+function codesOf(parts: readonly QuantizedMatrix[], size: number): Uint8Array {
+  if (parts.length === 1) return parts[0]!.codes;
+  const codes = new Uint8Array(parts.length * size);
+  for (const [i, part] of parts.entries()) codes.set(part.codes, i * size);
+  return codes;
 }
 
 /** The factor without the axes along which it is the same everywhere. */
