@@ -104,11 +104,11 @@ async function loadersOf(layer: Layer): Promise<GlobalWeight[]> {
   });
 }
 
-/** Where in a blob the numbers of the layer's weight lie, the same for every model that has them from there; null where they lie in none. */
-export function placeOf({ weight }: Layer): string | null {
+/** The same for layers of all models that have their numbers from one place of a blob, or from one tensor. */
+export function originOf({ weight }: Layer): string | object {
   const { tensor } = weight.holder;
   const payload = "values" in tensor ? null : (ranged(tensor)?.payload ?? null);
-  if (payload === null || payload instanceof Uint8Array || payload.source.blob === undefined) return null;
+  if (payload === null || payload instanceof Uint8Array || payload.source.blob === undefined) return tensor;
   return `${payload.source.blob} ${payload.offset} ${payload.length}`;
 }
 

@@ -14,7 +14,7 @@ import type { MomentsFacts } from "./gather-moments.ts";
 import type { UploadFacts } from "./inspect-upload.ts";
 import type { Blobs, CompressionJob } from "./job.ts";
 import { readResults } from "./layer-results.ts";
-import { type LayerTable, nonzeroOf, placeOf } from "./layer-table.ts";
+import { type LayerTable, nonzeroOf, originOf } from "./layer-table.ts";
 import type { ChannelPruning } from "./prune-channels.ts";
 import { putBytes } from "./put-bytes.ts";
 import type { LosslessFacts } from "./simplify-upload.ts";
@@ -149,16 +149,15 @@ async function layerReport(
 async function zerosOf({ bench, table }: Context, results: readonly LayerResult[]) {
   const upload = await bench.upload();
   const { shapes } = await inferDefaultShapes(upload);
-  const counted = new Map<string, number>();
+  const counted = new Map<string | object, number>();
   let zeros = { upload: 0, base: 0 };
   for (const [i, layer] of table.layers.entries()) {
     const nonzero = results[i]!.stats.nonzero.original;
-    const place = placeOf(layer);
-    if (place !== null) counted.set(place, nonzero);
+    counted.set(originOf(layer), nonzero);
     zeros = { ...zeros, base: zeros.base + layer.parameters - nonzero };
   }
   for (const layer of listLayers(upload, shapes)) {
-    const nonzero = counted.get(placeOf(layer) ?? "") ?? (await nonzeroOf(layer));
+    const nonzero = counted.get(originOf(layer)) ?? (await nonzeroOf(layer));
     zeros = { ...zeros, upload: zeros.upload + layer.parameters - nonzero };
   }
   return zeros;

@@ -10,6 +10,10 @@ test("a layer past ten megabytes, in blocks of rows: int8 is one tensor, half ze
   const int8 = await compressed(model, { quantization: { weights: "int8" } });
   expect(int8.artifact.byteLength).toBeLessThan(0.26 * model.byteLength);
   expect(int8.report.fidelity!.min_r2).toBeGreaterThan(0.999);
+  // Each layer once, and what its blocks became once more to be joined.
+  const treated = int8.report.steps.filter(({ name }) => name.startsWith("treat "));
+  expect(treated.length).toBe(2);
+  for (const { bytes_read } of treated) expect(bytes_read).toBeLessThan(1.3 * WIDTH * WIDTH * 4);
   const half = await compressed(model, { sparsity: { ratio: 0.5, solver: "magnitude" } });
   expect(half.artifact.byteLength).toBeLessThan(0.7 * model.byteLength);
   expect(half.report.fidelity!.min_r2).toBeGreaterThan(0.5);

@@ -45,7 +45,8 @@ export function storeDequantized(coded: CodedWeight, opset: number): StoredWeigh
 }
 
 function levelsOf(codes: Uint8Array, levels: Float32Array): Int8Array {
+  const whole = Int8Array.from(levels);
   const integers = new Int8Array(codes.length);
-  for (let i = 0; i < codes.length; i++) integers[i] = levels[codes[i]!]!;
+  for (let i = 0; i < codes.length; i++) integers[i] = whole[codes[i]!]!;
   return integers;
 }
