@@ -19,7 +19,7 @@ import { offerOf, type StageOffer } from "./stages/offer.ts";
 import { storePlain } from "./storage/store.ts";
 import { type Changed, changedLayer, type TreatedLayer, untouchedLayer } from "./treated-layer.ts";
 import { type BasisForm, type Candidate, type ChainForm, isUntouched, type Treatment } from "./treatment.ts";
-import { countNonzero, energy, type LayerWeight, relativeError } from "./weight.ts";
+import { countNonzero, type LayerWeight, measured, relativeError } from "./weight.ts";
 
 export interface LayerInput {
   readonly facts: LayerFacts;
@@ -67,7 +67,8 @@ export class LayerTreater {
   readonly #matrices: Float32Array;
   /** ‖W‖²; infinite or NaN where the weight has such numbers. */
   readonly #weightEnergy: number;
-  #nonzeroKnown: number | null;
+  /** Stored numbers other than zero. */
+  readonly #nonzero: number;
   /** Of x − E[x] where the bias takes up the mean of a change. */
   readonly #seen: Weighed;
   /** As the methods see them, which are to serve other samples. */
@@ -80,8 +81,9 @@ export class LayerTreater {
     const { facts, weight, nonzero, bias, moments } = input;
     this.#input = input;
     this.facts = facts;
-    this.#weightEnergy = weight ? energy(weight.values) : 0;
-    this.#nonzeroKnown = nonzero;
+    const known = weight ? measured(weight.values) : { energy: 0, nonzero: elementCount(facts.dims) };
+    this.#weightEnergy = known.energy;
+    this.#nonzero = nonzero ?? known.nonzero;
     this.untreatable = untreatable(input, this.#weightEnergy);
     const { layout } = facts;
     this.target = facts.rigid === null && layout !== null ? facts.target : null;
@@ -205,13 +207,6 @@ export class LayerTreater {
       expected: this.#energy(this.#expected),
       weight: this.#weightEnergy,
     };
-  }
-
-  /** Stored numbers other than zero. */
-  get #nonzero(): number {
-    const { facts, weight } = this.#input;
-    this.#nonzeroKnown ??= weight ? countNonzero(weight.values) : elementCount(facts.dims);
-    return this.#nonzeroKnown;
   }
 
   #energy(weighed: Weighed): number {

@@ -47,6 +47,17 @@ export function countNonzero(values: Exclude<TensorArray, readonly string[]>): n
   return count;
 }
 
+/** {@link countNonzero} and {@link energy} in one pass. */
+export function measured(values: FloatArray): { nonzero: number; energy: number } {
+  let [nonzero, energy] = [0, 0];
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]!;
+    nonzero += Number(value !== 0);
+    energy += value * value;
+  }
+  return { nonzero, energy };
+}
+
 /** ‖W‖², in double precision. */
 export function energy(values: FloatArray): number {
   let sum = 0;
