@@ -54,7 +54,8 @@ test("the report's zeros are those of upload and artifact, and no weight is read
     const { report: written } = await runCompression(
       {
         prefix: "job/",
-        model: { key: "model", external: { weights: "weights" } },
+        model: { key: "model", range: null, external: { weights: { key: "weights", range: null } } },
+        modelSha256: "0".repeat(64),
         recipe: { sparsity: { ratio: 0.5, solver: "magnitude" } },
         calibration: null,
         mix: null,
