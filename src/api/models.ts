@@ -108,7 +108,7 @@ models.openapi(
     const { id } = await requireModel(c, c.req.valid("param").id);
     const [job] = await store.models.activeJobs(id);
     if (job) throw new ProblemError("conflict", `${job} is working on the model; cancel it first.`);
-    await store.objects.deleteFiles([...(await store.models.delete(account, id)), layersKey(account, id)]);
+    await store.objects.delete([...(await store.models.delete(account, id)), layersKey(account, id)]);
     return c.body(null, 204);
   },
 );

@@ -89,7 +89,7 @@ export async function storeModel(
   const row: ModelRow = { id, accountId: account, name, sha256, head, createdAt: now };
   await store.models.insert(row, kept, arrived.upload);
   const keys = new Set(kept.map(({ objectKey }) => objectKey));
-  await store.objects.deleteFiles(
+  await store.objects.delete(
     files.flatMap(({ objectKey }) => (objectKey === null || keys.has(objectKey) ? [] : [objectKey])),
   );
   return modelResource(row, layers);

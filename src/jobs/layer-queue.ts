@@ -6,7 +6,7 @@ import { jobPrefix } from "../store/object-keys.ts";
 import type { Store } from "../store/store.ts";
 import { type Failure, failureOf } from "./failures.ts";
 import type { LayerWork } from "./job.ts";
-import { LayerTasks, treatedKey, treatedPrefix } from "./layer-tasks.ts";
+import { LayerTasks, treatedPrefix } from "./layer-tasks.ts";
 import { freeJob } from "./lifecycle.ts";
 import { StorageError, StoredBlobs } from "./stored-blobs.ts";
 import { WasmHomes } from "./wasm-homes.ts";
@@ -16,10 +16,12 @@ import { type Lazy, lazy } from "./workbench.ts";
 export const LAYERS_DONE = "layers-done";
 
 /**
- * Layers of one job that are in the queue at a time. Whoever has treated one sends for the one that many further, so that the queue
- * holds a little of every job and a large one does not stand in front of the others.
+ * Layers of one job that are in the queue at a time. Whoever has treated one goes on to the one that many further, and sends for it
+ * when its turn is over, so that the queue holds a little of every job and a large one does not stand in front of the others.
  */
 const AT_ONCE = 100;
+/** For which a message has layers treated: reading the model's graph and a trip through the queue cost as much as a small layer. */
+const TURN_MS = 2_000;
 /** A layer whose treatment has failed that often is left as it was. */
 const MOST_ATTEMPTS = 5;
 const LONGEST_DELAY_S = 300;
@@ -69,11 +71,15 @@ export async function giveOutLayers(
   return { missing: missing.length, failure: null, at };
 }
 
-/** Treats the layers that a batch of messages asks for. A message that comes twice, late or for a job that has ended does no harm. */
+/**
+ * Treats the layers that a batch of messages asks for. A message that comes twice, late or for a job that has ended does no harm.
+ * @param turn milliseconds after which a message begins no further layer
+ */
 export async function treatBatch(
   messages: readonly Message<LayerMessage>[],
   store: Store,
   bindings: Bindings,
+  turn = TURN_MS,
 ): Promise<void> {
   // Messages of one job share what they open.
   const opened = new Map<string, Lazy<LayerTasks>>();
@@ -84,7 +90,7 @@ export async function treatBatch(
   };
   for (const message of messages) {
     try {
-      await answer(message, open, store, bindings);
+      await answer(message, open, store, bindings, turn);
       message.ack();
     } catch (error) {
       console.warn(
@@ -112,23 +118,39 @@ async function answer(
   open: (prefix: string) => Promise<LayerTasks>,
   store: Store,
   bindings: Bindings,
+  turn: number,
 ): Promise<void> {
-  const { compression, layer, stride, count } = body;
+  const { compression, stride, count } = body;
   const row = await store.compressions.ofJob(compression);
   if (row?.status !== "running") return;
   const job = { prefix: jobPrefix(row.accountId, compression) };
-  const isNew = !(await store.objects.exists(treatedKey(job, layer)));
-  if (isNew) {
-    const failure = await treat(await open(job.prefix), layer, attempts);
-    if (failure) await store.objects.putBytes(failureKey(job), JSON.stringify(failure));
-    const after = await store.compressions.ofJob(compression);
-    // It ended meanwhile, and what was written since would stay.
-    if (after?.status !== "running") return freeJob(store, after ?? row);
-    if (failure) return wake(bindings, compression);
-  }
-  // A message that comes again may have been lost behind the outcome; one that was doubled has a twin that does this.
-  if ((isNew || attempts > 1) && layer + stride < count) {
-    await bindings.LAYERS.send({ ...body, layer: layer + stride });
+  const treated = new Set(await store.objects.names(treatedPrefix(job)));
+  const begun = Date.now();
+  let isFirst = true;
+  for (let layer = body.layer; layer < count; layer += stride) {
+    if (treated.has(String(layer))) {
+      // One that comes again was lost on its way through these layers; one that was doubled has a twin that goes on.
+      if (attempts > 1) continue;
+      break;
+    }
+    if (!isFirst && Date.now() - begun >= turn) {
+      await bindings.LAYERS.send({ ...body, layer });
+      break;
+    }
+    try {
+      const failure = await treat(await open(job.prefix), layer, isFirst ? attempts : 1);
+      if (failure) await store.objects.putBytes(failureKey(job), JSON.stringify(failure));
+      const after = await store.compressions.ofJob(compression);
+      // It ended meanwhile, and what was written since would stay.
+      if (after?.status !== "running") return freeJob(store, after ?? row);
+      if (failure) return wake(bindings, compression);
+    } catch (error) {
+      if (isFirst) throw error;
+      // Its attempts are its own, and are counted from here.
+      await bindings.LAYERS.send({ ...body, layer });
+      break;
+    }
+    isFirst = false;
   }
   await tell(body, job, store, bindings);
 }

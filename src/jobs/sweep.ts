@@ -79,7 +79,7 @@ async function deleteOrphans(store: Store, now: number): Promise<void> {
   const page = await store.objects.list(ACCOUNTS, await store.cursor("orphans"));
   const old = page.objects.filter(({ uploaded }) => uploaded < now - ORPHAN_AGE_MS).map(({ key }) => key);
   for (let at = 0; at < old.length; at += IDS) {
-    await store.objects.delete(await orphansAmong(store, old.slice(at, at + IDS)));
+    await store.objects.deleteObjects(await orphansAmong(store, old.slice(at, at + IDS)));
   }
   await store.setCursor("orphans", page.cursor);
 }

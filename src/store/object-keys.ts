@@ -5,7 +5,7 @@
  *   accounts/{account}/…
  *     sha256/{hex}                a file of a model, or samples                 while a row names it
  *     files/{id}                  a large file of a model                       while a row names it
- *     files/{id}/{n}              its parts, where it came in parts             as long as it, or their upload: 24 hours
+ *     …/parts/{n}                 parts of any of these that is large           as long as it; of an upload, 24 hours
  *     models/{model}/layers.json  the layers of a model                         as long as its row
  *     incoming/{id}               a body that is still arriving                 its request, or 24 hours
  *     jobs/{compression}/…        what a job writes:
@@ -37,14 +37,19 @@ export function fileKey(account: string, id: string): string {
   return `${ACCOUNTS}${account}/${FILES}/${id}`;
 }
 
-/** A part of the file, by its number from 1. */
-export function partKey(file: string, part: number): string {
-  return `${file}/${part}`;
+/** Under which the parts of a file lie, where it lies in parts. */
+export function partsPrefix(file: string): string {
+  return `${file}/parts/`;
 }
 
-/** Under which the parts of a file lie; null for an object that never has any. */
-export function partsPrefix(key: string): string | null {
-  return key.split("/")[2] === FILES ? `${key}/` : null;
+/** A part of the file, by its number from 1. */
+export function partKey(file: string, part: number): string {
+  return `${partsPrefix(file)}${part}`;
+}
+
+/** The file that an object is, or is a part of. */
+export function fileOf(key: string): string {
+  return key.replace(/\/parts\/\d+$/, "");
 }
 
 export function incomingKey(account: string, id: string): string {
@@ -67,8 +72,7 @@ export type ObjectOwner =
 export function ownerOf(key: string): ObjectOwner {
   const [, account, kind, id] = key.split("/");
   if (!account || !id) return { kind: "unknown" };
-  if (kind === "sha256") return { kind: "content", file: key };
-  if (kind === FILES) return { kind: "content", file: fileKey(account, id) };
+  if (kind === "sha256" || kind === FILES) return { kind: "content", file: fileOf(key) };
   if (kind === "models") return { kind: "model", model: id };
   if (kind === "incoming") return { kind: "incoming", id };
   if (kind === "jobs") return { kind: "job", compression: id };

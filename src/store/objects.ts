@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import type { ByteSource } from "../onnx/source.ts";
-import { partKey, partsPrefix } from "./object-keys.ts";
+import { fileOf, partKey, partsPrefix } from "./object-keys.ts";
 import { pagedSource } from "./paged-source.ts";
-import { type PartedFile, partedFile, partsMetadata, readParts } from "./parts.ts";
+import { type PartedFile, partedFile, partsMetadata, piecesOf } from "./parts.ts";
 
 /** No object under the key. */
 export class BlobMissingError extends Error {
@@ -19,7 +19,7 @@ export class BlobSizeError extends Error {
 
 const MiB = 1_048_576;
 
-/** R2 wants equal parts of at least 5 MiB and at most 10,000 of them; a part may be held in memory. */
+/** Of a large file; a part may be held in memory. */
 const PART_BYTES = 8 * MiB;
 const MAX_PARTS = 10_000;
 
@@ -56,14 +56,15 @@ export class Objects {
   async put(key: string, chunks: AsyncIterable<Uint8Array>, size: number): Promise<string> {
     const { bytes, sha256 } = await this.write(key, chunks, { size });
     if (bytes !== size) {
-      await this.bucket.delete(key);
+      await this.delete(key);
       throw new BlobSizeError(`${key} has ${bytes} bytes instead of ${size}`);
     }
     return sha256;
   }
 
   /**
-   * Writes a stream of unknown length, hashing it on its way. The object appears whole or not at all.
+   * Writes a stream of unknown length, hashing it on its way; in parts where it is large. The file appears whole or not at
+   * all: parts that nothing joins go with their owner, or in the sweep. Under one key only one content is ever written.
    * @param options.size sets the part size when the length is known
    * @param options.limit bytes after which `onLimit`'s error is thrown
    */
@@ -74,40 +75,32 @@ export class Objects {
   ): Promise<Written> {
     const partBytes = partSize(options.size ?? 0);
     const hash = createHash("sha256");
-    const parts: R2UploadedPart[] = [];
-    let upload: R2MultipartUpload | null = null;
+    let parts = 0;
     let bytes = 0;
     let buffered = 0;
     let buffer = new Uint8Array(Math.min(partBytes, Math.max(options.size ?? MiB, 1)));
     const flush = async () => {
-      upload ??= await this.bucket.createMultipartUpload(key);
-      const [to, part] = [upload, buffer.subarray(0, buffered)];
-      parts.push(await persistently(() => to.uploadPart(parts.length + 1, part)));
+      await this.putBytes(partKey(key, ++parts), buffer.subarray(0, buffered));
       buffered = 0;
     };
-    try {
-      for await (const chunk of chunks) {
-        bytes += chunk.byteLength;
-        if (options.limit && bytes > options.limit.bytes) throw options.limit.error();
-        hash.update(chunk);
-        for (let at = 0; at < chunk.byteLength; ) {
-          if (buffered === partBytes) await flush();
-          const take = Math.min(partBytes - buffered, chunk.byteLength - at);
-          buffer = grown(buffer, buffered + take, partBytes);
-          buffer.set(chunk.subarray(at, at + take), buffered);
-          buffered += take;
-          at += take;
-        }
+    for await (const chunk of chunks) {
+      bytes += chunk.byteLength;
+      if (options.limit && bytes > options.limit.bytes) throw options.limit.error();
+      hash.update(chunk);
+      for (let at = 0; at < chunk.byteLength; ) {
+        if (buffered === partBytes) await flush();
+        const take = Math.min(partBytes - buffered, chunk.byteLength - at);
+        buffer = grown(buffer, buffered + take, partBytes);
+        buffer.set(chunk.subarray(at, at + take), buffered);
+        buffered += take;
+        at += take;
       }
-      if (parts.length === 0) {
-        await this.putBytes(key, buffer.subarray(0, buffered));
-      } else {
-        await flush();
-        await upload!.complete(parts);
-      }
-    } catch (error) {
-      await (upload as R2MultipartUpload | null)?.abort();
-      throw error;
+    }
+    if (parts === 0) {
+      await this.putBytes(key, buffer.subarray(0, buffered));
+    } else {
+      await flush();
+      await this.joinParts(key, { bytes, partBytes });
     }
     return { bytes, sha256: hash.digest("hex") };
   }
@@ -132,13 +125,30 @@ export class Objects {
 
   /** An object, or the file whose parts it stands for. */
   async open(key: string): Promise<ByteSource> {
-    const head = await persistently(() => this.bucket.head(key));
-    if (!head) throw new BlobMissingError(key);
+    const head = await this.head(key);
     const parted = partedFile(head.customMetadata);
     if (!parted) return pagedSource(key, head.size, (offset, target) => this.range(key, offset, target));
-    return pagedSource(key, parted.bytes, (offset, target) =>
-      readParts(parted, offset, target, (part, from, own) => this.range(partKey(key, part), from, own)),
-    );
+    return pagedSource(key, parted.bytes, (offset, target) => this.partedRange(key, parted, offset, target));
+  }
+
+  /** Reads a range of a file in parts, one after the other, so that nothing is held beside the result. */
+  private async partedRange(
+    key: string,
+    parted: PartedFile,
+    offset: number,
+    target: Uint8Array,
+  ): Promise<void> {
+    let at = 0;
+    for (const piece of piecesOf(parted, offset, target.byteLength)) {
+      await this.range(partKey(key, piece.part), piece.offset, target.subarray(at, at + piece.length));
+      at += piece.length;
+    }
+  }
+
+  private async head(key: string): Promise<R2Object> {
+    const head = await persistently(() => this.bucket.head(key));
+    if (!head) throw new BlobMissingError(key);
+    return head;
   }
 
   /** Reads a range of an object into `target`, which is as long. */
@@ -159,12 +169,39 @@ export class Objects {
 
   /** The text of an object that may not be there. */
   async find(key: string): Promise<string | null> {
-    return persistently(async () => (await (await this.bucket.get(key))?.text()) ?? null);
+    const found = await persistently(async () => {
+      const object = await this.bucket.get(key);
+      return object && { parted: partedFile(object.customMetadata), text: await object.text() };
+    });
+    if (!found?.parted) return found?.text ?? null;
+    const source = await this.open(key);
+    return new TextDecoder().decode(await source.read(0, source.size));
   }
 
-  /** The bytes of a range as a stream. */
+  /** The bytes of a range of a file as a stream, one part after the other. */
   async stream(key: string, range?: { offset: number; length: number }): Promise<ReadableStream<Uint8Array>> {
-    const object = await this.bucket.get(key, range ? { range } : {});
+    const head = await this.head(key);
+    const parted = partedFile(head.customMetadata);
+    if (!parted) return this.body(key, range);
+    const { offset, length } = range ?? { offset: 0, length: parted.bytes };
+    const { readable, writable } = new FixedLengthStream(length);
+    const written = (async () => {
+      for (const piece of piecesOf(parted, offset, length)) {
+        const body = await this.body(partKey(key, piece.part), piece);
+        await body.pipeTo(writable, { preventClose: true });
+      }
+      await writable.close();
+    })();
+    // Whoever reads the stream is told; a reader who has gone needs nothing more.
+    written.catch((error) => writable.abort(error).catch(() => undefined));
+    return readable;
+  }
+
+  private async body(
+    key: string,
+    range?: { offset: number; length: number },
+  ): Promise<ReadableStream<Uint8Array>> {
+    const object = await persistently(() => this.bucket.get(key, range ? { range } : {}));
     if (!object) throw new BlobMissingError(key);
     return object.body;
   }
@@ -173,31 +210,28 @@ export class Objects {
     return (await persistently(() => this.bucket.head(key))) !== null;
   }
 
-  async delete(keys: string | readonly string[]): Promise<void> {
-    const all = typeof keys === "string" ? [keys] : keys;
-    for (let at = 0; at < all.length; at += 1000) {
-      await persistently(() => this.bucket.delete(all.slice(at, at + 1000)));
-    }
-  }
-
   /** Deletes files, with the parts of those that lie in parts. */
-  async deleteFiles(keys: readonly string[]): Promise<void> {
-    const parts: string[] = [];
-    for (const key of keys) {
-      const prefix = partsPrefix(key);
-      if (prefix !== null) parts.push(...(await this.names(prefix)).map((name) => prefix + name));
-    }
-    await this.delete([...parts, ...keys]);
+  async delete(files: string | readonly string[]): Promise<void> {
+    const all = typeof files === "string" ? [files] : files;
+    for (const file of all) await this.deletePrefix(partsPrefix(file));
+    await this.deleteObjects(all);
   }
 
-  /** Deletes everything under a prefix but the keys to keep. */
+  /** Deletes everything under a prefix but the files to keep, with their parts. */
   async deletePrefix(prefix: string, keep: ReadonlySet<string> = new Set()): Promise<void> {
     let cursor: string | undefined;
     do {
       const page = await this.list(prefix, cursor);
-      await this.delete(page.objects.map(({ key }) => key).filter((key) => !keep.has(key)));
+      await this.deleteObjects(page.objects.map(({ key }) => key).filter((key) => !keep.has(fileOf(key))));
       cursor = page.cursor;
     } while (cursor);
+  }
+
+  /** Deletes objects as they were listed, parts or not. */
+  async deleteObjects(keys: readonly string[]): Promise<void> {
+    for (let at = 0; at < keys.length; at += 1000) {
+      await persistently(() => this.bucket.delete(keys.slice(at, at + 1000)));
+    }
   }
 
   /** The keys of all objects under a prefix, without it. */

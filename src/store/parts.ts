@@ -21,23 +21,22 @@ export function partedFile(metadata: Readonly<Record<string, string>> | undefine
   return said === undefined ? null : (JSON.parse(said) as PartedFile);
 }
 
-/**
- * Reads a range of a file in parts, one part after the other, so that nothing is held beside the result.
- * @param target takes the range, which is as long
- * @param read reads a range of a part, by its number from 1
- */
-export async function readParts(
-  { partBytes }: PartedFile,
-  offset: number,
-  target: Uint8Array,
-  read: (part: number, offset: number, target: Uint8Array) => Promise<void>,
-): Promise<void> {
-  const length = target.byteLength;
-  for (let at = 0; at < length; ) {
-    const part = Math.floor((offset + at) / partBytes);
-    const from = offset + at - part * partBytes;
-    const count = Math.min(partBytes - from, length - at);
-    await read(part + 1, from, target.subarray(at, at + count));
-    at += count;
+/** A range of one part. */
+export interface Piece {
+  /** Its number from 1. */
+  readonly part: number;
+  /** In the part, bytes. */
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** What a range of a file is of its parts, in order. */
+export function* piecesOf({ partBytes }: PartedFile, offset: number, length: number): Generator<Piece> {
+  for (let at = offset; at < offset + length; ) {
+    const part = Math.floor(at / partBytes);
+    const from = at - part * partBytes;
+    const taken = Math.min(partBytes - from, offset + length - at);
+    yield { part: part + 1, offset: from, length: taken };
+    at += taken;
   }
 }

@@ -49,7 +49,7 @@ export class Store {
 
   /** Forgets an upload, with the parts of files that no model has taken. */
   async deleteUpload({ id, files }: UploadRow): Promise<void> {
-    await this.objects.deleteFiles(await this.unreferenced(files.map(({ objectKey }) => objectKey)));
+    await this.objects.delete(await this.unreferenced(files.map(({ objectKey }) => objectKey)));
     await this.uploads.delete(id);
   }
 

@@ -77,11 +77,13 @@ function messageOf(body: LayerMessage, attempts = 1) {
 }
 
 /** Carries out whatever is in the queue, one message a batch, the last one sent first. */
-async function drain({ bindings, sent }: Stage): Promise<number> {
+async function drain({ bindings, sent }: Stage, turn = 0): Promise<number> {
   let messages = 0;
-  for (; sent.length > 0; messages++) await treatBatch([messageOf(sent.pop()!)], store, bindings);
+  for (; sent.length > 0; messages++) await treatBatch([messageOf(sent.pop()!)], store, bindings, turn);
   return messages;
 }
+
+const MINUTE = 60_000;
 
 const INT8: Recipe = { quantization: { weights: "int8" } };
 
@@ -105,11 +107,50 @@ test("messages that come twice write the same, and only one of the twins goes on
   const job = await stage(INT8, { atOnce: 1 });
   await giveOutLayers(job.id, job.work, null, store, job.bindings);
   const body = job.sent.pop()!;
-  await treatBatch([messageOf(body), messageOf(body)], store, job.bindings);
+  await treatBatch([messageOf(body), messageOf(body)], store, job.bindings, 0);
   expect(job.sent.map(({ layer }) => layer)).toEqual([1]);
   // One that comes again may have been lost before it went on.
-  await treatBatch([messageOf(body, 2)], store, job.bindings);
-  expect(job.sent.map(({ layer }) => layer)).toEqual([1, 1]);
+  await treatBatch([messageOf(body, 2)], store, job.bindings, 0);
+  expect(job.sent.map(({ layer }) => layer)).toEqual([1, 2]);
+});
+
+test("a message treats on until its turn is over, and one that was lost on the way goes on where it was", async () => {
+  const job = await stage(INT8, { atOnce: 2 });
+  await giveOutLayers(job.id, job.work, null, store, job.bindings);
+  expect(await drain(job, MINUTE)).toBe(2);
+  expect(job.woken).toContain(LAYERS_DONE);
+  const again = await stage(INT8, { atOnce: 1 });
+  await giveOutLayers(again.id, again.work, null, store, again.bindings);
+  const body = again.sent.pop()!;
+  const lost = new Store({
+    ...env,
+    OBJECTS: onPut(env.OBJECTS, treatedKey(again.work, 2), () =>
+      Promise.reject(new Error("the isolate is gone")),
+    ),
+  });
+  await treatBatch(
+    [messageOf(body)],
+    lost,
+    { ...again.bindings, LAYERS: { send: async () => {} } as never },
+    MINUTE,
+  );
+  expect(await store.objects.exists(treatedKey(again.work, 1))).toBe(true);
+  await treatBatch([messageOf(body, 2)], store, again.bindings, MINUTE);
+  expect(again.woken).toEqual([LAYERS_DONE]);
+  expect(again.sent).toEqual([]);
+});
+
+test("a layer that fails late in a turn is sent for again with all its attempts", async () => {
+  const job = await stage(INT8, { poisoned: 1, atOnce: 1 });
+  await giveOutLayers(job.id, job.work, null, store, job.bindings);
+  const message = messageOf(job.sent.pop()!);
+  await treatBatch([message], store, job.bindings, MINUTE);
+  expect(message.ack).toHaveBeenCalledOnce();
+  expect(job.sent.map(({ layer }) => layer)).toEqual([1]);
+  const last = messageOf(job.sent.pop()!, 5);
+  await treatBatch([last], store, job.bindings, MINUTE);
+  expect((await readTreated(store.objects, job.work, 1)).value.choices.reason).toMatch(/5 times/);
+  expect(job.woken).toEqual([LAYERS_DONE]);
 });
 
 test("lost messages are sent for again, but not while layers still come", async () => {

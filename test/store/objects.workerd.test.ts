@@ -1,7 +1,8 @@
 import { env } from "cloudflare:test";
+import { Buffer } from "node:buffer";
 import { expect, test } from "vitest";
 import { fileKey, partKey } from "../../src/store/object-keys.ts";
-import { BlobMissingError, Objects } from "../../src/store/objects.ts";
+import { BlobMissingError, Objects, partSize } from "../../src/store/objects.ts";
 
 /** A bucket that refuses the first calls of every method, as many as are said. */
 function refusing(times: number): { objects: Objects; calls: Map<string, number> } {
@@ -59,9 +60,56 @@ test("a file in parts reads as one, its pages too, and is deleted with its parts
   }
   await expect(source.read(bytes, 1)).rejects.toBeInstanceOf(RangeError);
   await objects.putBytes(fileKey("test", "parted-2"), "another file");
-  await objects.deleteFiles([key]);
+  await objects.delete(key);
   expect(await objects.names("accounts/test/files/")).toEqual(["parted-2"]);
-  await objects.deleteFiles([fileKey("test", "parted-2")]);
+  await objects.delete(fileKey("test", "parted-2"));
+});
+
+test("what is written is kept in parts from some size on: read, streamed by any range, found as text, and gone as one", async () => {
+  const objects = new Objects(env.OBJECTS);
+  const key = "accounts/test/jobs/cmp_1/large";
+  const [partBytes, bytes] = [partSize(0), 2 * partSize(0) + 1000];
+  const file = Uint8Array.from({ length: bytes }, (_, i) => 65 + ((i * 7 + (i >> 8)) % 26));
+  async function* chunks() {
+    for (let at = 0; at < bytes; at += 1_000_003) yield file.subarray(at, Math.min(at + 1_000_003, bytes));
+  }
+  await objects.put(key, chunks(), bytes);
+  expect(await objects.names("accounts/test/jobs/cmp_1/")).toEqual([
+    "large",
+    ...[1, 2, 3].map((part) => `large/parts/${part}`),
+  ]);
+  const source = await objects.open(key);
+  expect(Buffer.compare(await source.read(0, bytes), file)).toBe(0);
+  for (const [offset, length] of [
+    [0, bytes],
+    [partBytes - 1, 2],
+    [partBytes, partBytes],
+    [bytes - 1, 1],
+  ] as const) {
+    const stream = await objects.stream(key, { offset, length });
+    const streamed = await new Response(stream).bytes();
+    expect(Buffer.compare(streamed, file.subarray(offset, offset + length))).toBe(0);
+  }
+  expect(Buffer.compare(await new Response(await objects.stream(key)).bytes(), file)).toBe(0);
+  expect((await objects.find(key))?.length).toBe(bytes);
+  await objects.putBytes("accounts/test/jobs/cmp_1/other", "x");
+  await objects.deletePrefix("accounts/test/jobs/cmp_1/", new Set([key]));
+  expect(await objects.names("accounts/test/jobs/cmp_1/")).toHaveLength(4);
+  await objects.delete(key);
+  expect(await objects.names("accounts/test/jobs/cmp_1/")).toEqual([]);
+});
+
+test("a file whose writing breaks off is not there", async () => {
+  const objects = new Objects(env.OBJECTS);
+  const key = "accounts/test/jobs/cmp_2/broken";
+  async function* chunks() {
+    yield new Uint8Array(partSize(0) + 1);
+    throw new Error("the source broke off");
+  }
+  await expect(objects.put(key, chunks(), 2 * partSize(0))).rejects.toThrow("broke off");
+  expect(await objects.exists(key)).toBe(false);
+  await objects.delete(key);
+  expect(await objects.names("accounts/test/jobs/cmp_2/")).toEqual([]);
 });
 
 test("a stream of another length than was said is not stored, and what was there stays", async () => {
