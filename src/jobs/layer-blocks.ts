@@ -23,12 +23,25 @@ const STRIP_BYTES = { unseen: 32 * 2 ** 20, seen: 16 * 2 ** 20 };
 /** Elements up to which a weight that cannot be cut is treated whole. */
 const MOST_UNCUT = 2 ** 24;
 
-/** A layer that is too large to be treated whole: a block of rows at a time, each block's result a blob until they are joined. */
+/** What was made of each block, by all treatments. */
+interface TreatedBlocks {
+  readonly treatments: readonly Treatment[];
+  readonly reason: string | null;
+  readonly treated: readonly { readonly candidates: readonly Candidate[]; readonly energies: Energies }[];
+}
+
+/** Bytes of blocks' results that wait in memory to be joined; what is more waits in blobs, to be written and read once more. */
+const MOST_WAITING = 16 * 2 ** 20;
+
+/** A layer that is too large to be treated whole: a block of rows at a time, whose results are joined. */
 export class LayerBlocks {
   readonly #context: TreatContext;
   readonly #index: number;
   /** null where its rows cannot be read apart. */
   readonly #parts: { readonly cut: RowBlocks; readonly reader: RowReader } | null;
+  /** Results of blocks by their keys, as far as they wait in memory. */
+  readonly #waiting = new Map<string, LayerResult>();
+  #waitingBytes = 0;
 
   private constructor(
     context: TreatContext,
@@ -53,15 +66,19 @@ export class LayerBlocks {
 
   /** Everything that may be done to the layer, each result a blob of its own. */
   async treat(): Promise<LayerChoices> {
+    const treated = await this.#treatEach();
+    return this.#context.memory.holding(this.#waitingBytes, () => this.#join(treated));
+  }
+
+  async #join({ treatments, reason, treated }: TreatedBlocks): Promise<LayerChoices> {
     const { table } = this.#context;
     const facts = table.facts[this.#index]!;
     const explicit = table.policy.mode === "explicit";
-    const { treatments, reason, treated } = await this.#treatEach();
     const made = [];
     for (const [t, treatment] of treatments.entries()) {
       const blocks = [];
       for (const [b, block] of treated.entries()) {
-        const result = await decodeResult(await this.#context.blobs.open(this.#blockKey(b, t)));
+        const result = await this.#resultOf(b, t);
         blocks.push({ result, candidate: block.candidates[t]!, energies: block.energies });
       }
       made.push({ treatment, ...joinResults(facts, this.#parts!.cut, blocks, table.opset) });
@@ -89,7 +106,7 @@ export class LayerBlocks {
   }
 
   /** Block by block all treatments, so that each block is read once. */
-  async #treatEach() {
+  async #treatEach(): Promise<TreatedBlocks> {
     const { table, host, blobs, memory, facts: shared } = this.#context;
     const facts = table.facts[this.#index]!;
     const nothing = (reason: string) => ({ treatments: [], reason, treated: [] });
@@ -124,11 +141,12 @@ export class LayerBlocks {
       if (treater.untreatable !== null) return nothing(treater.untreatable);
       const { treatments } = chosen;
       if (treatments.length === 0) break;
-      const candidates = await memory.holding(treater.workingBytes + reader.heldBytes, async () => {
+      const held = treater.workingBytes + reader.heldBytes + this.#waitingBytes;
+      const candidates = await memory.holding(held, async () => {
         const found: Candidate[] = [];
         for (const [t, treatment] of treatments.entries()) {
           const { result, candidate } = treater.treat(treatment);
-          await storeResult(blobs, this.#blockKey(b, t), result);
+          await this.#putAside(b, t, result);
           found.push(candidate);
         }
         return found;
@@ -136,6 +154,19 @@ export class LayerBlocks {
       treated.push({ candidates, energies: treater.energies });
     }
     return { ...chosen!, treated };
+  }
+
+  async #putAside(block: number, treatment: number, result: LayerResult): Promise<void> {
+    const key = this.#blockKey(block, treatment);
+    const bytes = result.weights.reduce((sum, { stored }) => sum + stored.bytes, 0);
+    if (this.#waitingBytes + bytes > MOST_WAITING) return storeResult(this.#context.blobs, key, result);
+    this.#waiting.set(key, result);
+    this.#waitingBytes += bytes;
+  }
+
+  async #resultOf(block: number, treatment: number): Promise<LayerResult> {
+    const key = this.#blockKey(block, treatment);
+    return this.#waiting.get(key) ?? decodeResult(await this.#context.blobs.open(key));
   }
 
   #store(candidate: number, result: LayerResult): Promise<void> {
