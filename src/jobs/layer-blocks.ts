@@ -15,11 +15,8 @@ import { resultKey, storeResult } from "./layer-results.ts";
 import { nonzeroOf } from "./layer-table.ts";
 import type { TreatContext } from "./treat-layer.ts";
 
-/**
- * Bytes of a weight that are held where its rows lie apart; fewer beside the moments of its inputs, of which there may be two matrices
- * of 21 MB.
- */
-const STRIP_BYTES = { unseen: 32 * 2 ** 20, seen: 16 * 2 ** 20 };
+/** Bytes of a weight that are held where its rows lie apart. */
+const STRIP_BYTES = 16 * 2 ** 20;
 /** Elements up to which a weight that cannot be cut is treated whole. */
 const MOST_UNCUT = 2 ** 24;
 
@@ -55,11 +52,10 @@ export class LayerBlocks {
 
   /** null where the layer is treated whole. */
   static of(context: TreatContext, index: number): LayerBlocks | null {
-    const { table, facts: shared } = context;
+    const { table } = context;
     const facts = table.facts[index]!;
     const cut = rowBlocksOf(facts);
-    const strip = facts.name in shared.moments.keys ? STRIP_BYTES.seen : STRIP_BYTES.unseen;
-    const reader = cut && RowReader.of(table.layers[index]!, facts, cut, strip);
+    const reader = cut && RowReader.of(table.layers[index]!, facts, cut, STRIP_BYTES);
     if (cut && reader) return new LayerBlocks(context, index, { cut, reader });
     return elementCount(facts.dims) > MOST_UNCUT ? new LayerBlocks(context, index, null) : null;
   }
