@@ -8,6 +8,7 @@ import { FactoredLayer } from "./forms/factored-layer.ts";
 import { type Form, type FormTarget, kernelElements } from "./forms/form.ts";
 import { type FormLayer, formError, outputEnergy } from "./forms/solution.ts";
 import { formWork, mayTakeLonger } from "./forms/work.ts";
+import { free } from "./free.ts";
 import { centred, type InputMoments, shrunk } from "./input-moments.ts";
 import type { RuntimeKind } from "./kernel-sharing/rates.ts";
 import { costOf } from "./layer-cost.ts";
@@ -198,6 +199,15 @@ export class LayerTreater {
       ...figures,
       cost: costOf(facts, solution.form),
     });
+  }
+
+  /**
+   * Frees the large arrays that it has made. It can be asked for nothing any more.
+   * @param kept buffers of the results that are still in memory
+   */
+  close(kept: ReadonlySet<ArrayBufferLike> = new Set()): void {
+    if (this.facts.layout?.transposed) free([this.#matrices], kept);
+    this.#dense?.close(kept);
   }
 
   /** What errors of the layer are relative to. */

@@ -2,6 +2,7 @@ import type { Kernels } from "../kernels/kernels.ts";
 import { DataType } from "../onnx/data-type.ts";
 import { columnsBack, columnsIn, momentsIn } from "./column-order.ts";
 import { joined } from "./forms/solution.ts";
+import { free } from "./free.ts";
 import type { InputMoments } from "./input-moments.ts";
 import { inFileOrder, type MatrixLayout } from "./layer-matrix.ts";
 import { channelsFirst, inputGroups, positionsFirst } from "./quantization/input-groups.ts";
@@ -59,6 +60,8 @@ export class MatrixTreater {
   readonly #hessians = new Map<number, LayerHessian>();
   readonly #objectives = new Map<string, Objective>();
   readonly #pruned = new Map<string, Float32Array>();
+  /** What the codes that were found last stand for. */
+  #values: Float32Array | null = null;
 
   constructor(weight: StackedMatrices, kernels: Kernels, opset: number) {
     this.#weight = weight;
@@ -78,6 +81,13 @@ export class MatrixTreater {
       matrices: half ? halved(matrices) : matrices,
       remarks: [],
     };
+  }
+
+  /** As LayerTreater's. */
+  close(kept: ReadonlySet<ArrayBufferLike>): void {
+    const made = new Set([...this.#pruned.values(), ...(this.#values ? [this.#values] : [])]);
+    // A weight that has as many zeros as are asked for may be its own pruned one.
+    free(made, new Set([...kept, this.#weight.matrices.buffer]));
   }
 
   #prunedBy(sparsity: SparsityTreatment): Float32Array {
@@ -125,6 +135,7 @@ export class MatrixTreater {
     const coded = order && group !== null ? channelsFirst(found.coded, group, dims) : found.coded;
     const dequantized = folded ? null : storeDequantized(coded, this.#opset);
     const values = order ? columnsBack(order, found.values, count * rows) : found.values;
+    this.#values = values;
     return {
       stored: dequantized ?? storeCoded(coded, this.#opset),
       matrices: dataType === DataType.FLOAT16 ? halved(values) : values,

@@ -95,6 +95,13 @@ export async function decodeResult(source: ByteSource): Promise<LayerResult> {
   return withTensors(header.result, (index) => tensors[index]!);
 }
 
+/** The numbers of a result's tensors, wherever they lie. */
+export function payloadsOf(result: LayerResult): Bytes[] {
+  return partsOf(result).flatMap(({ tensor }) =>
+    "values" in tensor ? [payload(tensor.values), payload(tensor.indices)] : [payload(tensor)],
+  );
+}
+
 function partsOf(result: LayerResult): StoredPart[] {
   return result.weights.flatMap(({ stored }) => stored.parts);
 }

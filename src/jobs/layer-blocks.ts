@@ -6,7 +6,7 @@ import { factsOfBlock, type RowBlocks, rowBlocksOf } from "../compress/blocks/ro
 import { RowReader } from "../compress/blocks/row-reader.ts";
 import type { LayerResult } from "../compress/layer-result.ts";
 import { LayerTreater } from "../compress/layer-treater.ts";
-import { decodeResult } from "../compress/result-file.ts";
+import { decodeResult, payloadsOf } from "../compress/result-file.ts";
 import { untouchedLayer } from "../compress/treated-layer.ts";
 import { type Candidate, type Treatment, UNTOUCHED } from "../compress/treatment.ts";
 import { elementCount } from "../onnx/tensor-value.ts";
@@ -148,6 +148,7 @@ export class LayerBlocks {
         return found;
       });
       treated.push({ candidates, energies: treater.energies });
+      treater.close(this.#waitingBuffers());
     }
     return { ...chosen!, treated };
   }
@@ -158,6 +159,14 @@ export class LayerBlocks {
     if (this.#waitingBytes + bytes > MOST_WAITING) return storeResult(this.#context.blobs, key, result);
     this.#waiting.set(key, result);
     this.#waitingBytes += bytes;
+  }
+
+  /** That hold numbers of results in memory. */
+  #waitingBuffers(): ReadonlySet<ArrayBufferLike> {
+    const results = [...this.#waiting.values()];
+    return new Set(
+      results.flatMap(payloadsOf).flatMap((bytes) => (bytes instanceof Uint8Array ? [bytes.buffer] : [])),
+    );
   }
 
   async #resultOf(block: number, treatment: number): Promise<LayerResult> {

@@ -58,7 +58,11 @@ export async function treatLayer(context: TreatContext, index: number): Promise<
     index,
     await readOffers(blobs, facts.offers, layer),
   );
-  return memory.holding(treater.workingBytes, () => treatWhole(context, index, treater));
+  try {
+    return await memory.holding(treater.workingBytes, () => treatWhole(context, index, treater));
+  } finally {
+    treater.close();
+  }
 }
 
 async function treatWhole(
