@@ -5,6 +5,6 @@
  */
 export function free(arrays: Iterable<Float32Array>, kept: ReadonlySet<ArrayBufferLike>): void {
   for (const { buffer } of arrays) {
-    if (buffer instanceof ArrayBuffer && !kept.has(buffer)) buffer.transfer(0);
+    if (buffer instanceof ArrayBuffer && !buffer.detached && !kept.has(buffer)) buffer.transfer(0);
   }
 }
