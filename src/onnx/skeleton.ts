@@ -122,6 +122,7 @@ class Loader implements Runs {
       runAt,
       source: {
         size: this.fileSize,
+        blob: underlying.blob,
         async read(offset, length) {
           const run = runs[indexAt(runs, offset)];
           if (run !== undefined && offset >= run.start && offset + length <= run.start + run.bytes.length) {

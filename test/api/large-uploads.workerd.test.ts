@@ -3,6 +3,7 @@ import { beforeAll, expect, test } from "vitest";
 import type { ModelResource, UploadResource } from "../../schemas/resources.ts";
 import { sweep } from "../../src/jobs/sweep.ts";
 import { newId } from "../../src/store/ids.ts";
+import { partKey } from "../../src/store/object-keys.ts";
 import { Store } from "../../src/store/store.ts";
 import { externalModel, tar } from "../onnx/bytes.ts";
 import { type Account, jsonOf, newAccount, objectsOf, problemOf } from "./harness.ts";
@@ -35,7 +36,7 @@ beforeAll(async () => {
 /** The objects of the archive, which are its parts and the one that joins them. */
 function objectsOfArchive(): string[] {
   const file = `files/${upload.id}-0`;
-  return [file, ...Array.from({ length: upload.parts }, (_, i) => `${file}/${i + 1}`)].toSorted();
+  return [file, ...Array.from({ length: upload.parts }, (_, i) => partKey(file, i + 1))].toSorted();
 }
 
 async function objectsOfFiles(): Promise<string[]> {

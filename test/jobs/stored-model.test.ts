@@ -7,8 +7,11 @@ import type { StoredModel } from "../../src/jobs/job.ts";
 import { putBytes } from "../../src/jobs/put-bytes.ts";
 import { readStored, storeModel } from "../../src/jobs/stored-model.ts";
 import { openArchive } from "../../src/onnx/archive.ts";
+import { DataType } from "../../src/onnx/data-type.ts";
 import type { Model } from "../../src/onnx/model.ts";
 import { load } from "../../src/onnx/source.ts";
+import { modelBytes } from "../../src/onnx/write.ts";
+import { graphOf, modelOf, node } from "../compress/tiny.ts";
 import { externalModel, tar } from "../onnx/bytes.ts";
 
 let folder: string;
@@ -57,4 +60,18 @@ test("a model whose files are ranges of an archive is kept on its way by links i
     model = await readStored(blobs, stored);
     expect(await weightsOf(model)).toEqual(weights);
   }
+});
+
+test("a model in one file is kept on its way by links into that file", async () => {
+  const tensor = { name: "w", dataType: DataType.UINT8, dims: [weights.byteLength] };
+  const graph = graphOf({
+    nodes: [node("Identity", ["w"], ["y"])],
+    initializers: [{ ...tensor, data: { kind: "raw", bytes: weights } }],
+    outputs: [{ name: "y" }],
+  });
+  await putBytes(blobs, "model.onnx", await modelBytes(modelOf(graph)));
+  const read = await readStored(blobs, { key: "model.onnx", range: null, external: {} });
+  const stored = await storeModel(blobs, "first.onnx", read);
+  expect((await blobs.open("first.onnx")).size).toBeLessThan(1000);
+  expect(await weightsOf(await readStored(blobs, stored))).toEqual(weights);
 });
