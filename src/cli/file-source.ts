@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import { type ByteSource, checkRange } from "../onnx/source.ts";
+import { type ByteSource, filledSource } from "../onnx/source.ts";
 import { FailedError } from "./errors.ts";
 
 /** A file on disk, read by positional ranges. */
@@ -22,28 +22,16 @@ export async function openFile(path: string): Promise<FileSource> {
     throw new FailedError("file", `cannot read ${path}: it is no file`);
   }
   const { size } = stat;
-  const source = {
-    size,
-    file: { path, offset: 0 },
-    async read(offset, length) {
-      checkRange(offset, length, size);
-      const bytes = new Uint8Array(length);
-      await source.readInto(offset, bytes);
-      return bytes;
-    },
-    async readInto(offset, target) {
-      const { byteLength } = target;
-      checkRange(offset, byteLength, size);
-      let filled = 0;
-      while (filled < byteLength) {
-        const { bytesRead } = await handle.read(target, filled, byteLength - filled, offset + filled);
-        if (bytesRead === 0) throw new FailedError("file", `${path} became shorter while it was read`);
-        filled += bytesRead;
-      }
-    },
-    close: () => handle.close(),
-  } satisfies FileSource;
-  return source;
+  const fill = async (offset: number, target: Uint8Array) => {
+    const { byteLength } = target;
+    let filled = 0;
+    while (filled < byteLength) {
+      const { bytesRead } = await handle.read(target, filled, byteLength - filled, offset + filled);
+      if (bytesRead === 0) throw new FailedError("file", `${path} became shorter while it was read`);
+      filled += bytesRead;
+    }
+  };
+  return { ...filledSource(size, fill), file: { path, offset: 0 }, close: () => handle.close() };
 }
 
 /** The whole file. @throws FailedError as openFile. */

@@ -39,7 +39,7 @@ export class CountedBlobs implements Blobs {
       },
       readInto: (offset, target) => {
         this.read += target.byteLength;
-        return readInto(source, offset, target);
+        return this.memory.holding(target.byteLength, () => readInto(source, offset, target));
       },
     };
   }

@@ -1,4 +1,4 @@
-import { type ByteSource, type Bytes, byteLength, checkRange, loadInto, slice } from "./source.ts";
+import { type Bytes, byteLength, filledSource, loadInto, slice } from "./source.ts";
 
 /** Bytes that are read at once to pick columns from; a remote source costs by the read. */
 const CHUNK_BYTES = 4 * 2 ** 20;
@@ -13,33 +13,24 @@ export function columnsOf(matrix: Bytes, rowBytes: number, from: number, to: num
   const width = to - from;
   const rows = byteLength(matrix) / rowBytes;
   const size = rows * width;
-  const source: ByteSource = {
-    size,
-    async read(offset, length) {
-      checkRange(offset, length, size);
-      const picked = new Uint8Array(length);
-      await source.readInto!(offset, picked);
-      return picked;
-    },
-    async readInto(offset, picked) {
-      const length = picked.byteLength;
-      const first = Math.floor(offset / width);
-      const end = Math.ceil((offset + length) / width);
-      const step = Math.min(Math.max(1, Math.floor(CHUNK_BYTES / rowBytes)), end - first);
-      const room = new Uint8Array(step * rowBytes);
-      for (let row = first; row < end; row += step) {
-        const last = Math.min(row + step, end);
-        const chunk = room.subarray(0, (last - 1 - row) * rowBytes + width);
-        await loadInto(slice(matrix, row * rowBytes + from, (last - 1) * rowBytes + to), chunk);
-        for (let one = row; one < last; one++) {
-          const start = one * width - offset;
-          const cells = chunk.subarray((one - row) * rowBytes, (one - row) * rowBytes + width);
-          const skipped = Math.max(0, -start);
-          picked.set(cells.subarray(skipped, Math.min(width, length - start)), start + skipped);
-        }
+  const source = filledSource(size, async (offset, picked) => {
+    const length = picked.byteLength;
+    const first = Math.floor(offset / width);
+    const end = Math.ceil((offset + length) / width);
+    const step = Math.min(Math.max(1, Math.floor(CHUNK_BYTES / rowBytes)), end - first);
+    const room = new Uint8Array(step * rowBytes);
+    for (let row = first; row < end; row += step) {
+      const last = Math.min(row + step, end);
+      const chunk = room.subarray(0, (last - 1 - row) * rowBytes + width);
+      await loadInto(slice(matrix, row * rowBytes + from, (last - 1) * rowBytes + to), chunk);
+      for (let one = row; one < last; one++) {
+        const start = one * width - offset;
+        const cells = chunk.subarray((one - row) * rowBytes, (one - row) * rowBytes + width);
+        const skipped = Math.max(0, -start);
+        picked.set(cells.subarray(skipped, Math.min(width, length - start)), start + skipped);
       }
-    },
-  };
+    }
+  });
   return { source, offset: 0, length: size };
 }
 
@@ -50,28 +41,19 @@ export function columnsOf(matrix: Bytes, rowBytes: number, from: number, to: num
  */
 export function rowsOf(matrix: Bytes, rowBytes: number, places: readonly number[]): Bytes {
   const size = places.length * rowBytes;
-  const source: ByteSource = {
-    size,
-    async read(offset, length) {
-      checkRange(offset, length, size);
-      const picked = new Uint8Array(length);
-      await source.readInto!(offset, picked);
-      return picked;
-    },
-    async readInto(offset, picked) {
-      const length = picked.byteLength;
-      const end = Math.ceil((offset + length) / rowBytes);
-      for (let at = Math.floor(offset / rowBytes); at < end; ) {
-        let next = at + 1;
-        while (next < end && places[next] === places[next - 1]! + 1) next++;
-        const from = Math.max(at * rowBytes, offset);
-        const to = Math.min(next * rowBytes, offset + length);
-        const shift = (places[at]! - at) * rowBytes;
-        const target = picked.subarray(from - offset, to - offset);
-        await loadInto(slice(matrix, from + shift, to + shift), target);
-        at = next;
-      }
-    },
-  };
+  const source = filledSource(size, async (offset, picked) => {
+    const length = picked.byteLength;
+    const end = Math.ceil((offset + length) / rowBytes);
+    for (let at = Math.floor(offset / rowBytes); at < end; ) {
+      let next = at + 1;
+      while (next < end && places[next] === places[next - 1]! + 1) next++;
+      const from = Math.max(at * rowBytes, offset);
+      const to = Math.min(next * rowBytes, offset + length);
+      const shift = (places[at]! - at) * rowBytes;
+      const target = picked.subarray(from - offset, to - offset);
+      await loadInto(slice(matrix, from + shift, to + shift), target);
+      at = next;
+    }
+  });
   return { source, offset: 0, length: size };
 }

@@ -66,6 +66,29 @@ export function rangeSource(source: ByteSource, offset: number, length: number):
   };
 }
 
+/**
+ * A source that can do nothing but fill bytes at hand.
+ * @param fill puts the bytes from an offset on into all of `target`; asked for no range outside [0, size]
+ */
+export function filledSource(
+  size: number,
+  fill: (offset: number, target: Uint8Array) => Promise<void>,
+): ByteSource {
+  return {
+    size,
+    async read(offset, length) {
+      checkRange(offset, length, size);
+      const bytes = new Uint8Array(length);
+      await fill(offset, bytes);
+      return bytes;
+    },
+    async readInto(offset, target) {
+      checkRange(offset, target.byteLength, size);
+      await fill(offset, target);
+    },
+  };
+}
+
 /** Puts the bytes of a source from `offset` on into all of `target`, whether or not the source can do so itself. */
 export async function readInto(source: ByteSource, offset: number, target: Uint8Array): Promise<void> {
   if (source.readInto) await source.readInto(offset, target);
@@ -103,25 +126,16 @@ export function concatenated(parts: readonly Bytes[]): Bytes {
   if (first !== undefined && parts.length === 1) return first;
   const size = parts.reduce((sum, part) => sum + byteLength(part), 0);
   if (parts.every((part) => part instanceof Uint8Array)) return joined(parts, size);
-  const source: ByteSource = {
-    size,
-    async read(offset, length) {
-      checkRange(offset, length, size);
-      const whole = new Uint8Array(length);
-      await source.readInto!(offset, whole);
-      return whole;
-    },
-    async readInto(offset, target) {
-      let start = 0;
-      for (const part of parts) {
-        const from = Math.max(offset - start, 0);
-        const to = Math.min(offset + target.byteLength - start, byteLength(part));
-        const at = start + from - offset;
-        if (from < to) await loadInto(slice(part, from, to), target.subarray(at, at + to - from));
-        start += byteLength(part);
-      }
-    },
-  };
+  const source = filledSource(size, async (offset, target) => {
+    let start = 0;
+    for (const part of parts) {
+      const from = Math.max(offset - start, 0);
+      const to = Math.min(offset + target.byteLength - start, byteLength(part));
+      const at = start + from - offset;
+      if (from < to) await loadInto(slice(part, from, to), target.subarray(at, at + to - from));
+      start += byteLength(part);
+    }
+  });
   return { source, offset: 0, length: size };
 }
 
