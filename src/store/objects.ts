@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { ByteSource } from "../onnx/source.ts";
 import { fileOf, partKey, partsPrefix } from "./object-keys.ts";
-import { pagedSource } from "./paged-source.ts";
+import { Pages } from "./pages.ts";
 import { type PartedFile, partedFile, partsMetadata, piecesOf } from "./parts.ts";
 
 /** No object under the key. */
@@ -47,6 +47,7 @@ async function persistently<T>(operation: () => Promise<T>): Promise<T> {
 /** The bucket. Nothing else touches its binding. */
 export class Objects {
   private readonly bucket: R2Bucket;
+  private readonly pages = new Pages();
 
   constructor(bucket: R2Bucket) {
     this.bucket = bucket;
@@ -102,6 +103,8 @@ export class Objects {
       await flush();
       await this.joinParts(key, { bytes, partBytes });
     }
+    // A collector would let it lie about, and there is one for every object.
+    buffer.buffer.transfer(0);
     return { bytes, sha256: hash.digest("hex") };
   }
 
@@ -127,8 +130,11 @@ export class Objects {
   async open(key: string): Promise<ByteSource> {
     const head = await this.head(key);
     const parted = partedFile(head.customMetadata);
-    if (!parted) return pagedSource(key, head.size, (offset, target) => this.range(key, offset, target));
-    return pagedSource(key, parted.bytes, (offset, target) => this.partedRange(key, parted, offset, target));
+    if (!parted)
+      return this.pages.source(key, head.size, (offset, target) => this.range(key, offset, target));
+    return this.pages.source(key, parted.bytes, (offset, target) =>
+      this.partedRange(key, parted, offset, target),
+    );
   }
 
   /** Reads a range of a file in parts, one after the other, so that nothing is held beside the result. */
@@ -268,6 +274,7 @@ function grown(buffer: Uint8Array<ArrayBuffer>, needed: number, most: number): U
   if (needed <= buffer.byteLength) return buffer;
   const larger = new Uint8Array(Math.min(most, Math.max(needed, 2 * buffer.byteLength)));
   larger.set(buffer);
+  buffer.buffer.transfer(0);
   return larger;
 }
 
