@@ -4,6 +4,7 @@ import type { Layer } from "../onnx/layers.ts";
 import type { Graph } from "../onnx/model.ts";
 import { readSparseTensor } from "../onnx/sparse.ts";
 import { readTensor } from "../onnx/tensor.ts";
+import { ranged, readRange } from "../onnx/tensor-range.ts";
 import type { LayerSite } from "./assemble.ts";
 import { targetOf } from "./forms/form.ts";
 import type { LayerFacts } from "./layer-facts.ts";
@@ -40,13 +41,15 @@ export function siteOf(layer: Layer): LayerSite {
 }
 
 /**
- * Reads the layer's weight, and nothing else of the model; undefined for a layer that is fixed or of a type that is
- * not compressed.
+ * Reads the layer's weight, and nothing else of the model, into arrays that nobody else has; undefined for a layer that is fixed or of
+ * a type that is not compressed.
  */
 export async function readWeight(layer: Layer): Promise<LayerWeight | undefined> {
   if (layer.fixed !== null) return undefined;
   const { tensor } = layer.weight.holder;
-  return weightOf("values" in tensor ? await readSparseTensor(tensor) : await readTensor(tensor));
+  if ("values" in tensor) return weightOf(await readSparseTensor(tensor));
+  const of = ranged(tensor);
+  return weightOf(of ? await readRange(of, 0, tensor.dims) : await readTensor(tensor));
 }
 
 /** Why no other nodes may take the place of the layer's node; null where they may. */

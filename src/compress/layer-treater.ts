@@ -24,7 +24,7 @@ import { countNonzero, type LayerWeight, measured, relativeError } from "./weigh
 
 export interface LayerInput {
   readonly facts: LayerFacts;
-  /** null where the layer is fixed or of a type that is not compressed. */
+  /** Its own, as it is freed with it; null where the layer is fixed or of a type that is not compressed. */
   readonly weight: LayerWeight | null;
   /** Stored numbers other than zero; null where they are not counted yet, or for as many as there are. */
   readonly nonzero: number | null;
@@ -201,13 +201,11 @@ export class LayerTreater {
     });
   }
 
-  /**
-   * Frees the large arrays that it has made. It can be asked for nothing any more.
-   * @param kept buffers of the results that are still in memory
-   */
-  close(kept: ReadonlySet<ArrayBufferLike> = new Set()): void {
-    if (this.facts.layout?.transposed) free([this.#matrices], kept);
-    this.#dense?.close(kept);
+  /** Frees the weight and the large arrays that were made of it, which results hold copies of. It can be asked for nothing any more. */
+  close(): void {
+    this.#dense?.close();
+    free(this.#matrices);
+    if (this.#input.weight) free(this.#input.weight.values);
   }
 
   /** What errors of the layer are relative to. */

@@ -60,8 +60,8 @@ export class MatrixTreater {
   readonly #hessians = new Map<number, LayerHessian>();
   readonly #objectives = new Map<string, Objective>();
   readonly #pruned = new Map<string, Float32Array>();
-  /** What the codes that were found last stand for. */
-  #values: Float32Array | null = null;
+  /** The codes that were found last, and what they stand for. */
+  #found: { readonly codes: Uint8Array; readonly values: Float32Array } | null = null;
 
   constructor(weight: StackedMatrices, kernels: Kernels, opset: number) {
     this.#weight = weight;
@@ -84,10 +84,9 @@ export class MatrixTreater {
   }
 
   /** As LayerTreater's. */
-  close(kept: ReadonlySet<ArrayBufferLike>): void {
-    const made = new Set([...this.#pruned.values(), ...(this.#values ? [this.#values] : [])]);
-    // A weight that has as many zeros as are asked for may be its own pruned one.
-    free(made, new Set([...kept, this.#weight.matrices.buffer]));
+  close(): void {
+    free(...this.#pruned.values());
+    if (this.#found) free(this.#found.codes, this.#found.values);
   }
 
   #prunedBy(sparsity: SparsityTreatment): Float32Array {
@@ -135,7 +134,7 @@ export class MatrixTreater {
     const coded = order && group !== null ? channelsFirst(found.coded, group, dims) : found.coded;
     const dequantized = folded ? null : storeDequantized(coded, this.#opset);
     const values = order ? columnsBack(order, found.values, count * rows) : found.values;
-    this.#values = values;
+    this.#found = { codes: coded.codes, values };
     return {
       stored: dequantized ?? storeCoded(coded, this.#opset),
       matrices: dataType === DataType.FLOAT16 ? halved(values) : values,

@@ -4,6 +4,7 @@ import { undominated } from "../compress/allocate/undominated.ts";
 import { type Energies, joinResults } from "../compress/blocks/join-results.ts";
 import { factsOfBlock, type RowBlocks, rowBlocksOf } from "../compress/blocks/row-blocks.ts";
 import { RowReader } from "../compress/blocks/row-reader.ts";
+import { free } from "../compress/free.ts";
 import type { LayerResult } from "../compress/layer-result.ts";
 import { LayerTreater } from "../compress/layer-treater.ts";
 import { decodeResult, payloadsOf } from "../compress/result-file.ts";
@@ -16,7 +17,7 @@ import { nonzeroOf } from "./layer-table.ts";
 import type { TreatContext } from "./treat-layer.ts";
 
 /** Bytes of a weight that are held where its rows lie apart. */
-const STRIP_BYTES = 16 * 2 ** 20;
+const STRIP_BYTES = 8 * 2 ** 20;
 /** Elements up to which a weight that cannot be cut is treated whole. */
 const MOST_UNCUT = 2 ** 24;
 
@@ -28,7 +29,7 @@ interface TreatedBlocks {
 }
 
 /** Bytes of blocks' results that wait in memory to be joined; what is more waits in blobs, to be written and read once more. */
-const MOST_WAITING = 16 * 2 ** 20;
+const MOST_WAITING = 8 * 2 ** 20;
 
 /** A layer that is too large to be treated whole: a block of rows at a time, whose results are joined. */
 export class LayerBlocks {
@@ -62,8 +63,13 @@ export class LayerBlocks {
 
   /** Everything that may be done to the layer, each result a blob of its own. */
   async treat(): Promise<LayerChoices> {
-    const treated = await this.#treatEach();
-    return this.#context.memory.holding(this.#waitingBytes, () => this.#join(treated));
+    try {
+      const treated = await this.#treatEach();
+      return await this.#context.memory.holding(this.#waitingBytes, () => this.#join(treated));
+    } finally {
+      this.#parts?.reader.close();
+      for (const result of this.#waiting.values()) freeResult(result);
+    }
   }
 
   async #join({ treatments, reason, treated }: TreatedBlocks): Promise<LayerChoices> {
@@ -148,7 +154,7 @@ export class LayerBlocks {
         return found;
       });
       treated.push({ candidates, energies: treater.energies });
-      treater.close(this.#waitingBuffers());
+      treater.close();
     }
     return { ...chosen!, treated };
   }
@@ -156,17 +162,12 @@ export class LayerBlocks {
   async #putAside(block: number, treatment: number, result: LayerResult): Promise<void> {
     const key = this.#blockKey(block, treatment);
     const bytes = result.weights.reduce((sum, { stored }) => sum + stored.bytes, 0);
-    if (this.#waitingBytes + bytes > MOST_WAITING) return storeResult(this.#context.blobs, key, result);
+    if (this.#waitingBytes + bytes > MOST_WAITING) {
+      await storeResult(this.#context.blobs, key, result);
+      return freeResult(result);
+    }
     this.#waiting.set(key, result);
     this.#waitingBytes += bytes;
-  }
-
-  /** That hold numbers of results in memory. */
-  #waitingBuffers(): ReadonlySet<ArrayBufferLike> {
-    const results = [...this.#waiting.values()];
-    return new Set(
-      results.flatMap(payloadsOf).flatMap((bytes) => (bytes instanceof Uint8Array ? [bytes.buffer] : [])),
-    );
   }
 
   async #resultOf(block: number, treatment: number): Promise<LayerResult> {
@@ -182,4 +183,9 @@ export class LayerBlocks {
   #blockKey(block: number, treatment: number): string {
     return `${this.#context.job.prefix}layers/${this.#index}/blocks/${block}/${treatment}`;
   }
+}
+
+/** Frees the numbers of a result that is stored. */
+function freeResult(result: LayerResult): void {
+  free(...payloadsOf(result).filter((bytes) => bytes instanceof Uint8Array));
 }

@@ -26,7 +26,7 @@ const PROGRESS_STEP = 0.01;
  * Of the 128 MB of an isolate, for a model that runs whole: most, so that small ones are timed as they run. Segments take the half; the rest
  * is for the code, the samples and what a step works on.
  */
-const MEMORY = { whole: 96 * 2 ** 20, segments: 64 * 2 ** 20 };
+const MEMORY = { whole: 96 * 2 ** 20, segments: 32 * 2 ** 20 };
 
 const PATIENCE_S = 300;
 /** Time without a single new layer, whatever was sent for, after which the job is given up. */

@@ -1,6 +1,6 @@
 import { bitsPerElement, DataType } from "./data-type.ts";
 import type { Tensor } from "./model.ts";
-import { type Bytes, byteLength, load, slice } from "./source.ts";
+import { type Bytes, byteLength, loadInto, slice } from "./source.ts";
 import { viewOf } from "./tensor.ts";
 import { elementCount, type TensorValue } from "./tensor-value.ts";
 
@@ -23,13 +23,14 @@ export function ranged(tensor: Tensor): Ranged | null {
   return { tensor, payload, width };
 }
 
-/** The elements from `first` on, as many as `dims` has, as a tensor of those dims; not always a copy. */
+/** The elements from `first` on, as many as `dims` has, as a tensor of those dims, whose numbers nobody else has. */
 export async function readRange(
   { tensor, payload, width }: Ranged,
   first: number,
   dims: readonly number[],
 ): Promise<TensorValue> {
-  const bytes = await load(slice(payload, first * width, (first + elementCount(dims)) * width));
+  const bytes = new Uint8Array(elementCount(dims) * width);
+  await loadInto(slice(payload, first * width, first * width + bytes.length), bytes);
   return fromBytes(tensor, dims, bytes);
 }
 

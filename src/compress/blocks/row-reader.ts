@@ -1,6 +1,7 @@
 import type { Layer } from "../../onnx/layers.ts";
-import { load, slice } from "../../onnx/source.ts";
+import { loadInto, slice } from "../../onnx/source.ts";
 import { fromBytes, type Ranged, ranged, readRange } from "../../onnx/tensor-range.ts";
+import { free } from "../free.ts";
 import type { LayerFacts } from "../layer-facts.ts";
 import { type LayerWeight, weightOf } from "../weight.ts";
 import { factsOfBlock, type RowBlock, type RowBlocks } from "./row-blocks.ts";
@@ -48,13 +49,19 @@ export class RowReader {
     return this.#strip?.bytes.byteLength ?? 0;
   }
 
-  /** The block's numbers; undefined where they are of a type that is not compressed. */
+  /** The block's numbers, which nobody else has; undefined where they are of a type that is not compressed. */
   async read(block: RowBlock): Promise<LayerWeight | undefined> {
     const { dims } = factsOfBlock(this.#facts, this.#cut.axis, block);
     const { columns, rows, transposed } = this.#facts.layout!;
     if (transposed) return weightOf(fromBytes(this.#weight.tensor, dims, await this.#fromStrip(block)));
     const first = (block.matrix * rows + block.first) * columns;
     return weightOf(await readRange(this.#weight, first, dims));
+  }
+
+  /** Frees what is at hand for further blocks. */
+  close(): void {
+    if (this.#strip) free(this.#strip.bytes);
+    this.#strip = null;
   }
 
   async #fromStrip({ first, rows }: RowBlock): Promise<Uint8Array> {
@@ -73,23 +80,25 @@ export class RowReader {
   async #stripWith(first: number, rows: number): Promise<Strip> {
     const known = this.#strip;
     if (known && first >= known.first && first + rows <= known.first + known.rows) return known;
-    this.#strip = null;
+    this.close();
     const { columns, rows: all } = this.#facts.layout!;
     const fitting = Math.floor(this.#stripBytes / (columns * this.#weight.width) / rows) * rows;
     const strip = { first, rows: Math.min(all - first, Math.max(rows, fitting)) };
     const bytes = new Uint8Array(columns * strip.rows * this.#weight.width);
     const row = all * this.#weight.width;
     const [skipped, wanted] = [first * this.#weight.width, strip.rows * this.#weight.width];
-    const together = Math.max(1, Math.floor(READ_BYTES / row));
+    const together = Math.min(columns, Math.max(1, Math.floor(READ_BYTES / row)));
+    const read = new Uint8Array((together - 1) * row + wanted);
     for (let c = 0; c < columns; c += together) {
-      const end = Math.min(columns, c + together);
+      const count = Math.min(columns - c, together);
       // The last column is read no further than it is wanted, the first not before.
-      const from = c * row + skipped;
-      const read = await load(slice(this.#weight.payload, from, (end - 1) * row + skipped + wanted));
-      for (let i = c; i < end; i++) {
-        bytes.set(read.subarray((i - c) * row, (i - c) * row + wanted), i * wanted);
+      const [from, length] = [c * row + skipped, (count - 1) * row + wanted];
+      await loadInto(slice(this.#weight.payload, from, from + length), read.subarray(0, length));
+      for (let i = 0; i < count; i++) {
+        bytes.set(read.subarray(i * row, i * row + wanted), (c + i) * wanted);
       }
     }
+    free(read);
     this.#strip = { ...strip, bytes };
     return this.#strip;
   }

@@ -1,6 +1,7 @@
 import type { Kernels } from "../../kernels/kernels.ts";
 import { elementCount } from "../../onnx/tensor-value.ts";
 import { joined, matrixAt } from "../forms/solution.ts";
+import { free } from "../free.ts";
 import { inFileOrder, type MatrixLayout } from "../layer-matrix.ts";
 import { type CodedWeight, type Factor, factorOf } from "../storage/coded.ts";
 import { matrixView } from "../storage/matrix-view.ts";
@@ -43,7 +44,9 @@ export function quantizeWeight(
   const { group, halfScales } = request;
   const shared = group ?? columns;
   const { view, rowDims } = matrixView(layout, dims, shared);
-  const codes = inFileOrder(layout, codesOf(parts, size));
+  const found = codesOf(parts, size);
+  const codes = inFileOrder(layout, found);
+  if (codes !== found) free(found);
   const scales = joined(parts.map((part) => part.scales));
   const blocks = columns / shared;
   const rowScales = inFileOrder({ count, rows, columns: blocks, transposed }, scales);
