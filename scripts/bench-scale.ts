@@ -9,6 +9,7 @@ import type { Recipe } from "../schemas/recipe.ts";
 import type { Report } from "../schemas/report.ts";
 import { startServer } from "../src/cli/server.ts";
 import { Hone } from "../src/client/hone.ts";
+import { chunksOf } from "../src/onnx/source.ts";
 import { encodeArchive } from "../src/onnx/write-archive.ts";
 import { descendants, Resident } from "./bench-scale/resident.ts";
 import { transformer } from "./bench-scale/transformer.ts";
@@ -41,7 +42,7 @@ try {
   for (const size of sizes.length > 0 ? sizes : SIZES) {
     const path = join(folder, `${size}.tar`);
     const file = encodeArchive(transformer(size * 1e9));
-    await pipeline(file.chunks(), createWriteStream(path));
+    await pipeline(chunksOf(file), createWriteStream(path));
     const http = await throughHttp(path);
     const cli = await throughCli(path);
     await rm(path);

@@ -2,6 +2,7 @@ import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
 import { simplify } from "../../src/compress/lossless/simplify.ts";
 import { readModel } from "../../src/onnx/read.ts";
 import type { ByteSource } from "../../src/onnx/source.ts";
+import { chunksOf } from "../../src/onnx/source.ts";
 import { encodeModel } from "../../src/onnx/write.ts";
 import { peakKiB } from "./peak.mjs";
 
@@ -19,7 +20,7 @@ const source: ByteSource = {
 };
 const { model } = await simplify(await readModel(source));
 const target = openSync(output, "w");
-for await (const chunk of encodeModel(model).chunks()) writeSync(target, chunk);
+for await (const chunk of chunksOf(encodeModel(model))) writeSync(target, chunk);
 closeSync(target);
 const milliseconds = performance.now() - start;
 console.log(JSON.stringify({ milliseconds, peakKiB: peakKiB() }));

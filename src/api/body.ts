@@ -96,8 +96,8 @@ export async function withIncoming<T>(
   const key = incomingKey(c.var.account, crypto.randomUUID());
   try {
     const written = await objects.write(key, body ?? emptyStream(), {
-      size: Math.min(limit, Number(c.req.header("content-length") ?? 0)),
-      limit: { bytes: limit, error: () => tooLarge(limit) },
+      bytes: limit,
+      error: () => tooLarge(limit),
     });
     return await use({ key, ...written });
   } finally {

@@ -1,10 +1,10 @@
 import type { CalibrationResource } from "../../schemas/resources.ts";
 import { describeArrays, readArrays, type SamplesFormat } from "../evaluate/samples.ts";
 import { timestamp } from "../jobs/resource.ts";
+import { bytesSource } from "../onnx/source.ts";
 import type { CalibrationRow } from "../store/calibrations.ts";
 import { newId } from "../store/ids.ts";
 import { contentKey } from "../store/object-keys.ts";
-import { bytesChunks } from "../store/objects.ts";
 import type { Store } from "../store/store.ts";
 
 /**
@@ -32,7 +32,7 @@ export async function storeCalibration(
     arrays,
     createdAt: now,
   };
-  await store.objects.put(objectKey, bytesChunks(file.bytes), file.bytes.byteLength);
+  await store.objects.put(objectKey, bytesSource(file.bytes));
   await store.calibrations.insert(row);
   return calibrationResource(row);
 }

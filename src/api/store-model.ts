@@ -4,7 +4,7 @@ import { timestamp } from "../jobs/resource.ts";
 import { modelAmong, openArchive } from "../onnx/archive.ts";
 import { inspectModel } from "../onnx/inspect.ts";
 import { readModel } from "../onnx/read.ts";
-import { type ByteSource, chunksOf } from "../onnx/source.ts";
+import type { ByteSource } from "../onnx/source.ts";
 import { validateModel, validateSparseTensors } from "../onnx/validate.ts";
 import { newId } from "../store/ids.ts";
 import { type ModelFile, type ModelRow, splitModel } from "../store/models.ts";
@@ -140,11 +140,10 @@ async function keepFile(
   if (place !== null) return { ...place, sha256: digest };
   if (digest === null) {
     const key = fileKey(account, id);
-    const { sha256 } = await store.objects.write(key, chunksOf(source), { size: source.size });
-    return { key, offset: 0, sha256 };
+    return { key, offset: 0, sha256: await store.objects.put(key, source) };
   }
   const key = contentKey(account, digest);
-  await store.objects.put(key, chunksOf(source), source.size);
+  await store.objects.put(key, source);
   return { key, offset: 0, sha256: digest };
 }
 

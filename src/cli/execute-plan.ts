@@ -6,6 +6,7 @@ import { inputsOf } from "../evaluate/input-spec.ts";
 import { readSamples } from "../evaluate/samples.ts";
 import type { Model } from "../onnx/model.ts";
 import { readModel } from "../onnx/read.ts";
+import { chunksOf } from "../onnx/source.ts";
 import { inOrder, validateModel } from "../onnx/validate.ts";
 import { encodeModel } from "../onnx/write.ts";
 import { withoutIfs } from "../partition/execution/branches.ts";
@@ -65,7 +66,7 @@ export async function writeShards(
       throw new FailedError("file", `cannot write the folder ${folder}: ${reason(error)}`);
     });
     for (const { file } of shards.manifest.stages.flatMap((stage) => stage.shards)) {
-      await writeOutput(join(folder, file), encodeModel(shards.model(file)).chunks());
+      await writeOutput(join(folder, file), chunksOf(encodeModel(shards.model(file))));
     }
     await writeOutput(join(folder, "manifest.json"), `${JSON.stringify(shards.manifest, null, 1)}\n`);
   });

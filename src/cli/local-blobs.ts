@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { free } from "../compress/free.ts";
 import type { Blobs } from "../jobs/job.ts";
 import { type ByteSource, rangeSource, readInto } from "../onnx/source.ts";
 import { FailedError } from "./errors.ts";
@@ -12,6 +13,9 @@ export class BlobMissingError extends FailedError {
     super("blob_missing", `nothing is stored under ${key}`);
   }
 }
+
+/** Of a blob that is being written, what is in memory. */
+const WRITE_BYTES = 1 << 20;
 
 /** Part of a file that a key stands for. */
 export interface Place {
@@ -59,21 +63,22 @@ export class LocalBlobs implements Blobs {
     return join(this.folder, createHash("sha256").update(key).digest("hex"));
   }
 
-  async put(key: string, chunks: AsyncIterable<Uint8Array>, size: number): Promise<string> {
+  async put(key: string, source: ByteSource): Promise<string> {
     const path = this.path(key);
     const file = await open(`${path}.part`, "w");
     const hash = createHash("sha256");
-    let written = 0;
+    const buffer = new Uint8Array(Math.min(source.size, WRITE_BYTES));
     try {
-      for await (const chunk of chunks) {
-        await file.writeFile(chunk);
-        hash.update(chunk);
-        written += chunk.byteLength;
+      for (let at = 0; at < source.size; at += WRITE_BYTES) {
+        const bytes = buffer.subarray(0, Math.min(WRITE_BYTES, source.size - at));
+        await readInto(source, at, bytes);
+        await file.writeFile(bytes);
+        hash.update(bytes);
       }
     } finally {
       await file.close();
     }
-    if (written !== size) throw new RangeError(`${key}: ${written} bytes came, ${size} were announced`);
+    free(buffer);
     await this.opened.get(key)?.file.close();
     this.opened.delete(key);
     await rename(`${path}.part`, path);

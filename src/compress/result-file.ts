@@ -1,7 +1,6 @@
 import { TensorField } from "../onnx/fields.ts";
 import type { SparseTensor, Tensor } from "../onnx/model.ts";
-import { type ByteSource, type Bytes, byteLength, type Span } from "../onnx/source.ts";
-import { chunked, type EncodedFile } from "../onnx/write.ts";
+import { type ByteSource, type Bytes, byteLength, type Span, sourceOf } from "../onnx/source.ts";
 import type { LayerResult } from "./layer-result.ts";
 import type { StoredPart } from "./storage/stored-weight.ts";
 
@@ -26,7 +25,7 @@ interface TensorHeader {
 
 const LENGTH_BYTES = 4;
 
-export function encodeResult(result: LayerResult): EncodedFile {
+export function encodeResult(result: LayerResult): ByteSource {
   const payloads: Bytes[] = [];
   const headers: TensorHeader[] = [];
   for (const { tensor } of partsOf(result)) {
@@ -54,11 +53,7 @@ export function encodeResult(result: LayerResult): EncodedFile {
   const json = new TextEncoder().encode(JSON.stringify(header));
   const length = new Uint8Array(LENGTH_BYTES);
   new DataView(length.buffer).setUint32(0, json.length, true);
-  const parts = [length, json, ...payloads];
-  return {
-    size: parts.reduce((sum, part) => sum + byteLength(part), 0),
-    chunks: () => chunked(parts),
-  };
+  return sourceOf([length, json, ...payloads]);
 }
 
 /** Reads the JSON only; the tensors' bytes stay where they are until the artifact is written. */

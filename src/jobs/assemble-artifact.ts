@@ -43,6 +43,6 @@ export async function assembleArtifact(context: Context): Promise<ArtifactFacts>
   const whole = fitsOneFile(finished);
   const encoded = whole ? encodeModel(finished) : encodeArchive(finished);
   const key = `${job.prefix}artifact.${whole ? "onnx" : "tar"}`;
-  const sha256 = await blobs.put(key, encoded.chunks(), encoded.size);
+  const sha256 = await blobs.put(key, encoded);
   return { key, readable, bytes: encoded.size, sha256, dropped, unchanged };
 }

@@ -17,10 +17,10 @@ export class CountedBlobs implements Blobs {
     this.memory = new MemoryAccount(() => host.wasmBytes());
   }
 
-  async put(key: string, chunks: AsyncIterable<Uint8Array>, size: number): Promise<string> {
-    const buffered = Math.min(size, WRITE_BYTES);
-    const sha256 = await this.memory.holding(buffered, () => this.#blobs.put(key, chunks, size));
-    this.written += size;
+  async put(key: string, source: ByteSource): Promise<string> {
+    const buffered = Math.min(source.size, WRITE_BYTES);
+    const sha256 = await this.memory.holding(buffered, () => this.#blobs.put(key, source));
+    this.written += source.size;
     return sha256;
   }
 

@@ -12,10 +12,10 @@ export type Json = null | boolean | number | string | readonly Json[] | { readon
 /** Bytes that survive a crash, by deterministic keys: R2 in the Worker, a temporary folder in the CLI. */
 export interface Blobs {
   /**
-   * Writes the whole object; writing the same key again replaces it with the same bytes.
+   * Writes the whole object, which is read as it is written; writing the same key again replaces it with the same bytes.
    * @returns SHA-256 of the bytes, in hex.
    */
-  put(key: string, chunks: AsyncIterable<Uint8Array>, size: number): Promise<string>;
+  put(key: string, source: ByteSource): Promise<string>;
   /** @throws BlobMissingError when nothing was written under the key. */
   open(key: string): Promise<ByteSource>;
   /** Nothing may be there. */

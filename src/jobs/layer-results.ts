@@ -10,8 +10,7 @@ export function resultKey(job: Pick<CompressionJob, "prefix">, layer: number, ca
 
 /** Writes a result as it is read, so that one which is joined from parts is never whole in memory. */
 export async function storeResult(blobs: Blobs, key: string, result: LayerResult): Promise<void> {
-  const encoded = encodeResult(result);
-  await blobs.put(key, encoded.chunks(), encoded.size);
+  await blobs.put(key, encodeResult(result));
 }
 
 /** The stored results of the decisions; tensors stay where they are until they are written. */

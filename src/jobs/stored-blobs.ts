@@ -15,8 +15,8 @@ export class StoredBlobs implements Blobs {
     this.#blobs = blobs;
   }
 
-  put(key: string, chunks: AsyncIterable<Uint8Array>, size: number): Promise<string> {
-    return stored(this.#blobs.put(key, chunks, size));
+  put(key: string, source: ByteSource): Promise<string> {
+    return stored(this.#blobs.put(key, source));
   }
 
   delete(key: string): Promise<void> {

@@ -32,9 +32,8 @@ export async function storeModel(blobs: Blobs, key: string, model: Model): Promi
     places.set(place, location);
     return { location, span };
   });
-  const encoded = encodeModel(linked, "named");
   await putBytes(blobs, linksKey(key), new TextEncoder().encode(JSON.stringify(links)));
-  await blobs.put(key, encoded.chunks(), encoded.size);
+  await blobs.put(key, encodeModel(linked, "named"));
   return { key, range: null, external: null };
 }
 

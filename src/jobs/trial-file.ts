@@ -1,3 +1,4 @@
+import { sourceOf } from "../onnx/source.ts";
 import type { TensorArray } from "../onnx/tensor-value.ts";
 import type { Blobs, CompressionJob } from "./job.ts";
 
@@ -29,8 +30,7 @@ export async function putTrial(
   const parts = [weight as NumberArray, ...(bias ? [bias] : [])].map(
     ({ buffer, byteOffset, byteLength }) => new Uint8Array(buffer, byteOffset, byteLength),
   );
-  const size = parts.reduce((sum, { byteLength }) => sum + byteLength, 0);
-  await blobs.put(trialKey(job, place), inTurn(parts), size);
+  await blobs.put(trialKey(job, place), sourceOf(parts));
 }
 
 /** @param like the weight as it was, which tells the type and the number of its elements */
@@ -49,8 +49,4 @@ export async function readTrial(
     weight: new NumbersOf(buffer, 0, length),
     bias: source.size > byteLength ? new Float32Array(buffer.slice(byteLength)) : null,
   };
-}
-
-async function* inTurn(parts: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
-  yield* parts;
 }

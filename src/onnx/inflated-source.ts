@@ -1,6 +1,6 @@
 import { Inflate } from "fflate";
 import { malformedArchive } from "./archive-entry.ts";
-import { type ByteSource, checkRange } from "./source.ts";
+import { type ByteSource, filledSource } from "./source.ts";
 
 /** Bounds what one step can inflate to: 16 KiB of deflate are at most 16.5 MiB. */
 const STEP_BYTES = 16 * 1024;
@@ -13,24 +13,20 @@ const STEP_BYTES = 16 * 1024;
 export function inflatedSource(packed: ByteSource, size: number, crc: number, path: string): ByteSource {
   let stream = new InflateStream(packed, size, crc, path);
   let turn: Promise<unknown> = Promise.resolve();
-  return {
-    size,
-    async read(offset, length) {
-      checkRange(offset, length, size);
-      // One read at a time: they share the stream.
-      const answer = turn.then(async () => {
-        if (offset < stream.position) stream = new InflateStream(packed, size, crc, path);
-        await stream.skipTo(offset);
-        return stream.take(length);
-      });
-      turn = answer.catch(() => undefined);
-      return answer;
-    },
-  };
+  return filledSource(size, (offset, target) => {
+    // One read at a time: they share the stream.
+    const answer = turn.then(async () => {
+      if (offset < stream.position) stream = new InflateStream(packed, size, crc, path);
+      await stream.skipTo(offset);
+      await stream.fill(target);
+    });
+    turn = answer.catch(() => undefined);
+    return answer;
+  });
 }
 
 class InflateStream {
-  /** Offset of the next unpacked byte that `take` answers. */
+  /** Offset of the next unpacked byte that `fill` takes. */
   position = 0;
   private readonly packed: ByteSource;
   private readonly size: number;
@@ -63,17 +59,15 @@ class InflateStream {
     }
   }
 
-  async take(length: number): Promise<Uint8Array> {
-    const bytes = new Uint8Array(length);
-    for (let at = 0; at < length; ) {
+  async fill(target: Uint8Array): Promise<void> {
+    for (let at = 0; at < target.length; ) {
       const chunk = await this.next();
-      const taken = Math.min(length - at, chunk.length);
-      bytes.set(chunk.subarray(0, taken), at);
+      const taken = Math.min(target.length - at, chunk.length);
+      target.set(chunk.subarray(0, taken), at);
       at += taken;
       if (taken < chunk.length) this.ready.unshift(chunk.subarray(taken));
     }
-    this.position += length;
-    return bytes;
+    this.position += target.length;
   }
 
   private async next(): Promise<Uint8Array> {

@@ -1,4 +1,7 @@
-import { type ByteSource, type Bytes, byteLength, checkRange, concatenated, load, slice } from "./source.ts";
+import { type Bytes, byteLength, concatenated, filledSource, loadInto, slice } from "./source.ts";
+
+/** Of all payloads together, what is read at once. */
+const READ_BYTES = 1 << 20;
 
 /**
  * Payloads joined along an axis: of each, `outer` pieces of equal size, in turn. Nothing is read before it is wanted.
@@ -11,25 +14,25 @@ export function interleaved(payloads: readonly Bytes[], outer: number): Bytes {
   if (!widths.every(Number.isInteger))
     throw new RangeError(`payloads have no ${outer} pieces of whole bytes`);
   const width = widths.reduce((sum, one) => sum + one, 0);
-  const source: ByteSource = {
-    size: width * outer,
-    async read(offset, length) {
-      checkRange(offset, length, source.size);
-      if (length === 0) return new Uint8Array(0);
-      const first = Math.floor(offset / width);
-      const end = Math.ceil((offset + length) / width);
-      const whole = new Uint8Array((end - first) * width);
-      let begin = 0;
+  const together = Math.max(1, Math.floor(READ_BYTES / width));
+  const source = filledSource(width * outer, async (offset, target) => {
+    const [first, end] = [Math.floor(offset / width), Math.ceil((offset + target.length) / width)];
+    const read = new Uint8Array(Math.min(together, end - first) * Math.max(...widths));
+    for (let row = first; row < end; row += together) {
+      const rows = Math.min(together, end - row);
+      let begin = row * width - offset;
       for (const [i, payload] of payloads.entries()) {
         const own = widths[i]!;
-        const pieces = await load(slice(payload, first * own, end * own));
-        for (let row = 0; row < end - first; row++) {
-          whole.set(pieces.subarray(row * own, (row + 1) * own), row * width + begin);
+        const pieces = read.subarray(0, rows * own);
+        await loadInto(slice(payload, row * own, (row + rows) * own), pieces);
+        for (let r = 0; r < rows; r++) {
+          const at = begin + r * width;
+          const [from, to] = [Math.max(0, -at), Math.min(own, target.length - at)];
+          if (from < to) target.set(pieces.subarray(r * own + from, r * own + to), at + from);
         }
         begin += own;
       }
-      return whole.subarray(offset - first * width, offset - first * width + length);
-    },
-  };
+    }
+  });
   return { source, offset: 0, length: source.size };
 }

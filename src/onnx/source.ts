@@ -120,23 +120,50 @@ export async function loadInto(bytes: Bytes, target: Uint8Array): Promise<void> 
   else if (bytes.length > 0) await readInto(bytes.source, bytes.offset, target);
 }
 
+/** All of a source in memory. */
+export function wholeOf(source: ByteSource): Promise<Uint8Array> {
+  return load({ source, offset: 0, length: source.size });
+}
+
+/** The parts one after the other as one source, which reads each where it lies. */
+export function sourceOf(parts: readonly Bytes[]): ByteSource {
+  const ends: number[] = [];
+  let size = 0;
+  for (const part of parts) {
+    size += byteLength(part);
+    ends.push(size);
+  }
+  return filledSource(size, async (offset, target) => {
+    let at = 0;
+    for (let i = firstAbove(ends, offset); at < target.byteLength; i++) {
+      const part = parts[i]!;
+      const length = byteLength(part);
+      const from = offset + at - (ends[i]! - length);
+      const to = Math.min(length, from + target.byteLength - at);
+      await loadInto(slice(part, from, to), target.subarray(at, at + to - from));
+      at += to - from;
+    }
+  });
+}
+
 /** The parts one after the other, as one range; parts that have not been read stay so. */
 export function concatenated(parts: readonly Bytes[]): Bytes {
   const first = parts[0];
   if (first !== undefined && parts.length === 1) return first;
   const size = parts.reduce((sum, part) => sum + byteLength(part), 0);
   if (parts.every((part) => part instanceof Uint8Array)) return joined(parts, size);
-  const source = filledSource(size, async (offset, target) => {
-    let start = 0;
-    for (const part of parts) {
-      const from = Math.max(offset - start, 0);
-      const to = Math.min(offset + target.byteLength - start, byteLength(part));
-      const at = start + from - offset;
-      if (from < to) await loadInto(slice(part, from, to), target.subarray(at, at + to - from));
-      start += byteLength(part);
-    }
-  });
-  return { source, offset: 0, length: size };
+  return { source: sourceOf(parts), offset: 0, length: size };
+}
+
+/** Index of the first of rising numbers that is larger than `limit`, by bisection. */
+function firstAbove(rising: readonly number[], limit: number): number {
+  let [low, high] = [0, rising.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (rising[middle]! > limit) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }
 
 /** The part [from, to) of a range. */

@@ -28,18 +28,10 @@ import {
   type ValueInfo,
   type ValueType,
 } from "./model.ts";
-import { type Bytes, byteLength, load, type Span, slice } from "./source.ts";
-
-/** A file that is to be written: its exact size, and its bytes in order, each time from the start. */
-export interface EncodedFile {
-  readonly size: number;
-  /** Chunks of at most 1 MiB; what was not edited is read from the original file as it is needed. */
-  chunks(): AsyncIterable<Uint8Array>;
-}
+import { type ByteSource, byteLength, type Span, sourceOf, wholeOf } from "./source.ts";
 
 /** Protobuf's limit for one message; files above it load in no ONNX tool. */
 const MAX_MODEL_BYTES = 2 ** 31 - 1;
-const CHUNK_BYTES = 1024 * 1024;
 /** TensorProto.DataLocation. */
 const EXTERNAL = 1;
 
@@ -47,10 +39,10 @@ const EXTERNAL = 1;
 export type ExternalData = "embedded" | "named";
 
 /**
- * Encodes a model as one file. Objects as they were read are taken over byte for byte.
+ * A model as one file. Objects as they were read are taken over byte for byte, and payloads are read where they lie as they are asked for.
  * @throws ModelError `too_large_to_write` past 2 GiB, `external_data_missing` where tensor bytes are not there.
  */
-export function encodeModel(model: Model, external: ExternalData = "embedded"): EncodedFile {
+export function encodeModel(model: Model, external: ExternalData = "embedded"): ByteSource {
   const encoder = encoderOf(model, external);
   if (encoder.size > MAX_MODEL_BYTES) {
     throw new ModelError(
@@ -58,8 +50,7 @@ export function encodeModel(model: Model, external: ExternalData = "embedded"): 
       `the model would have ${encoder.size} bytes, and an ONNX file can have at most ${MAX_MODEL_BYTES}; compress it further or split it`,
     );
   }
-  const parts = encoder.finish();
-  return { size: encoder.size, chunks: () => chunked(parts) };
+  return sourceOf(encoder.finish());
 }
 
 /** Bytes that the model with all its data takes, whether or not one file can have so many. */
@@ -83,48 +74,6 @@ function encoderOf(model: Model, external: ExternalData): ModelEncoder {
 /** The model as a whole file in memory. */
 export function modelBytes(model: Model): Promise<Uint8Array> {
   return wholeOf(encodeModel(model));
-}
-
-/** All of a file in memory. */
-export async function wholeOf(encoded: EncodedFile): Promise<Uint8Array> {
-  const bytes = new Uint8Array(encoded.size);
-  let at = 0;
-  for await (const chunk of encoded.chunks()) {
-    bytes.set(chunk, at);
-    at += chunk.length;
-  }
-  return bytes;
-}
-
-/** Small parts are gathered and large ones cut, so that chunks are neither many nor huge. */
-export async function* chunked(parts: readonly Bytes[]): AsyncGenerator<Uint8Array> {
-  let gathered: Uint8Array[] = [];
-  let size = 0;
-  for (const part of parts) {
-    for (let at = 0; at < byteLength(part); ) {
-      const take = Math.min(byteLength(part) - at, CHUNK_BYTES - size);
-      gathered.push(await load(slice(part, at, at + take)));
-      at += take;
-      size += take;
-      if (size === CHUNK_BYTES) {
-        yield joined(gathered, size);
-        gathered = [];
-        size = 0;
-      }
-    }
-  }
-  if (size > 0) yield joined(gathered, size);
-}
-
-function joined(pieces: readonly Uint8Array[], size: number): Uint8Array {
-  if (pieces.length === 1) return pieces[0]!;
-  const whole = new Uint8Array(size);
-  let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.length;
-  }
-  return whole;
 }
 
 /** An encoder that knows what becomes of external data. */

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { ByteSource } from "../onnx/source.ts";
+import { type ByteSource, readInto } from "../onnx/source.ts";
 import { fileOf, partKey, partsPrefix } from "./object-keys.ts";
 import { Pages } from "./pages.ts";
 import { type PartedFile, partedFile, partsMetadata, piecesOf } from "./parts.ts";
@@ -53,40 +53,52 @@ export class Objects {
     this.bucket = bucket;
   }
 
-  /** @returns SHA-256 of what was written, in hex. */
-  async put(key: string, chunks: AsyncIterable<Uint8Array>, size: number): Promise<string> {
-    const { bytes, sha256 } = await this.write(key, chunks, { size });
-    if (bytes !== size) {
-      await this.delete(key);
-      throw new BlobSizeError(`${key} has ${bytes} bytes instead of ${size}`);
+  /**
+   * Writes a file, in parts where it is large: it appears whole or not at all. Parts that nothing joins go with their owner, or in the
+   * sweep. Under one key only one content is ever written.
+   * @returns SHA-256 of what was written, in hex
+   */
+  async put(key: string, source: ByteSource): Promise<string> {
+    const { size } = source;
+    const partBytes = partSize(size);
+    const hash = createHash("sha256");
+    const buffer = new Uint8Array(Math.min(partBytes, size));
+    const parts = Math.max(1, Math.ceil(size / partBytes));
+    for (let part = 1; part <= parts; part++) {
+      const at = (part - 1) * partBytes;
+      const bytes = buffer.subarray(0, Math.min(partBytes, size - at));
+      await readInto(source, at, bytes);
+      hash.update(bytes);
+      await this.putBytes(parts === 1 ? key : partKey(key, part), bytes);
     }
-    return sha256;
+    if (parts > 1) await this.joinParts(key, { bytes: size, partBytes });
+    // A collector would let it lie about, and there is one for every object.
+    buffer.buffer.transfer(0);
+    return hash.digest("hex");
   }
 
   /**
-   * Writes a stream of unknown length, hashing it on its way; in parts where it is large. The file appears whole or not at
-   * all: parts that nothing joins go with their owner, or in the sweep. Under one key only one content is ever written.
-   * @param options.size sets the part size when the length is known
-   * @param options.limit bytes after which `onLimit`'s error is thrown
+   * As {@link put}, of a stream whose length is known when it ends.
+   * @param limit bytes after which its error is thrown
    */
   async write(
     key: string,
     chunks: AsyncIterable<Uint8Array>,
-    options: { size?: number; limit?: { bytes: number; error: () => Error } } = {},
+    limit: { readonly bytes: number; readonly error: () => Error },
   ): Promise<Written> {
-    const partBytes = partSize(options.size ?? 0);
+    const partBytes = partSize(limit.bytes);
     const hash = createHash("sha256");
     let parts = 0;
     let bytes = 0;
     let buffered = 0;
-    let buffer = new Uint8Array(Math.min(partBytes, Math.max(options.size ?? MiB, 1)));
+    let buffer = new Uint8Array(MiB);
     const flush = async () => {
       await this.putBytes(partKey(key, ++parts), buffer.subarray(0, buffered));
       buffered = 0;
     };
     for await (const chunk of chunks) {
       bytes += chunk.byteLength;
-      if (options.limit && bytes > options.limit.bytes) throw options.limit.error();
+      if (bytes > limit.bytes) throw limit.error();
       hash.update(chunk);
       for (let at = 0; at < chunk.byteLength; ) {
         if (buffered === partBytes) await flush();
@@ -276,11 +288,6 @@ function grown(buffer: Uint8Array<ArrayBuffer>, needed: number, most: number): U
   larger.set(buffer);
   buffer.buffer.transfer(0);
   return larger;
-}
-
-/** Bytes in memory as chunks. */
-export async function* bytesChunks(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }
 
 /** Of a stream that is being read, what is held beside where it goes. */

@@ -7,8 +7,9 @@ import { countNonzero } from "../../src/compress/weight.ts";
 import { DataType } from "../../src/onnx/data-type.ts";
 import { inspectModel } from "../../src/onnx/inspect.ts";
 import type { Model } from "../../src/onnx/model.ts";
+import { wholeOf } from "../../src/onnx/source.ts";
 import { elementCount } from "../../src/onnx/tensor-value.ts";
-import { modelBytes, wholeOf } from "../../src/onnx/write.ts";
+import { modelBytes } from "../../src/onnx/write.ts";
 import { compared, prepared, slowError } from "./layer-treater-check.ts";
 import { feedsOf, integers, KINDS, lstm, treatmentsOf } from "./one-layer.ts";
 

@@ -2,10 +2,9 @@ import { expect, test } from "vitest";
 import { decodeResult, encodeResult } from "../../src/compress/result-file.ts";
 import { UNTOUCHED } from "../../src/compress/treatment.ts";
 import { referenceKernels as kernels } from "../../src/kernels/reference/kernels.ts";
-import { bytesSource } from "../../src/onnx/source.ts";
+import { bytesSource, wholeOf } from "../../src/onnx/source.ts";
 import { readSparseTensor } from "../../src/onnx/sparse.ts";
 import { readTensor } from "../../src/onnx/tensor.ts";
-import { wholeOf } from "../../src/onnx/write.ts";
 import { kindOf, layersOf, modelWith, treaterOf, treatmentsOf } from "./one-layer.ts";
 
 test("a result of every treatment comes back from its bytes, tensors as ranges of them", async () => {

@@ -10,9 +10,8 @@ import { LayerTreater } from "../../src/compress/layer-treater.ts";
 import { decodeResult, encodeResult } from "../../src/compress/result-file.ts";
 import type { TreatedLayer } from "../../src/compress/treated-layer.ts";
 import type { Treatment } from "../../src/compress/treatment.ts";
-import { bytesSource } from "../../src/onnx/source.ts";
+import { bytesSource, wholeOf } from "../../src/onnx/source.ts";
 import { elementCount } from "../../src/onnx/tensor-value.ts";
-import { wholeOf } from "../../src/onnx/write.ts";
 import { compared, kernels, type Prepared, prepared, slowError } from "./layer-treater-check.ts";
 import { feedsOf, KINDS, OPSET, treatmentsOf } from "./one-layer.ts";
 

@@ -4,9 +4,9 @@ import { LocalHost } from "../../src/cli/local-host.ts";
 import { runCompression } from "../../src/jobs/pipeline.ts";
 import { linkTensors } from "../../src/onnx/linked.ts";
 import { readModel } from "../../src/onnx/read.ts";
-import { type ByteSource, bytesSource } from "../../src/onnx/source.ts";
+import { type ByteSource, bytesSource, wholeOf } from "../../src/onnx/source.ts";
 import { readTensor, tensorOf } from "../../src/onnx/tensor.ts";
-import { encodeModel, modelBytes, wholeOf } from "../../src/onnx/write.ts";
+import { encodeModel, modelBytes } from "../../src/onnx/write.ts";
 import { stackModel } from "./stack-model.ts";
 
 const [LAYERS, WIDTH] = [3, 200];

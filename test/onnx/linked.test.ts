@@ -3,25 +3,14 @@ import { openArchive } from "../../src/onnx/archive.ts";
 import { linkTensors } from "../../src/onnx/linked.ts";
 import type { Model } from "../../src/onnx/model.ts";
 import { readModel } from "../../src/onnx/read.ts";
-import { type ByteSource, bytesSource } from "../../src/onnx/source.ts";
+import { type ByteSource, bytesSource, wholeOf } from "../../src/onnx/source.ts";
 import { validateModel } from "../../src/onnx/validate.ts";
-import { type EncodedFile, encodeModel, modelBytes } from "../../src/onnx/write.ts";
+import { encodeModel, modelBytes } from "../../src/onnx/write.ts";
 import { encodeArchive } from "../../src/onnx/write-archive.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { realModel } from "../models/registry.ts";
 
 const NAMES = ["lenet-5", "vit-mnist", "resnet-mnist"];
-
-async function bytesOf({ size, chunks }: EncodedFile): Promise<Uint8Array> {
-  const bytes = new Uint8Array(size);
-  let at = 0;
-  for await (const chunk of chunks()) {
-    bytes.set(chunk, at);
-    at += chunk.length;
-  }
-  expect(at).toBe(size);
-  return bytes;
-}
 
 async function answers(model: Uint8Array, name: string) {
   const [feeds] = await realModel(name).samples(1);
@@ -39,7 +28,7 @@ describe.each(NAMES)("%s", (name) => {
     const whole = bytesSource(upload);
     const model = await readModel(whole);
     const linked = linkTensors(model, (span) => ({ location: "weights", span }));
-    const graph = await bytesOf(encodeModel(linked, "named"));
+    const graph = await wholeOf(encodeModel(linked, "named"));
     expect(graph.length).toBeLessThan(upload.length / 2);
     const back = await readModel(bytesSource(graph), { external: new Map([["weights", whole]]) });
     validateModel(back);
@@ -48,7 +37,7 @@ describe.each(NAMES)("%s", (name) => {
 
   it("is read back from the archive that one past 2 GiB would be, payloads on pages, and answers the same", async () => {
     const upload = await realModel(name).bytes();
-    const archive = await bytesOf(encodeArchive(await readModel(bytesSource(upload))));
+    const archive = await wholeOf(encodeArchive(await readModel(bytesSource(upload))));
     const { main, external } = await openArchive(bytesSource(archive));
     expect([...external.keys()]).toEqual(["model.onnx.data"]);
     const back = await readModel(main, { external });
@@ -88,7 +77,7 @@ it("takes into the file what no blob is named for, also where it came from a fil
       ],
     },
   };
-  const bytes = await bytesOf(
+  const bytes = await wholeOf(
     encodeModel(
       linkTensors(model, () => undefined),
       "named",

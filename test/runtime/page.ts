@@ -4,7 +4,7 @@ import { treatInTurn } from "../../src/jobs/layers-in-turn.ts";
 import { runCompression } from "../../src/jobs/pipeline.ts";
 import { WasmHomes } from "../../src/jobs/wasm-homes.ts";
 import { browserKernels } from "../../src/kernels/wasm/browser.ts";
-import { bytesSource } from "../../src/onnx/source.ts";
+import { bytesSource, wholeOf } from "../../src/onnx/source.ts";
 import { browserRuntime } from "../../src/runtime/browser.ts";
 import { kernelsDigest } from "../kernels/every-kernel.ts";
 import { recogniserDigest } from "./same-bits.ts";
@@ -18,13 +18,8 @@ class PageHost implements JobHost {
     const bytes = new Map([["model", model]]);
     this.blobs = {
       bytes,
-      async put(key, chunks, size) {
-        const whole = new Uint8Array(size);
-        let at = 0;
-        for await (const chunk of chunks) {
-          whole.set(chunk, at);
-          at += chunk.byteLength;
-        }
+      async put(key, source) {
+        const whole = (await wholeOf(source)).slice();
         bytes.set(key, whole);
         return sha256Of(whole);
       },

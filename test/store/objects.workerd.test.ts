@@ -1,6 +1,8 @@
 import { env } from "cloudflare:test";
 import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
+import { bytesSource, filledSource } from "../../src/onnx/source.ts";
 import { fileKey, partKey } from "../../src/store/object-keys.ts";
 import { BlobMissingError, Objects, partSize } from "../../src/store/objects.ts";
 
@@ -70,10 +72,8 @@ test("what is written is kept in parts from some size on: read, streamed by any 
   const key = "accounts/test/jobs/cmp_1/large";
   const [partBytes, bytes] = [partSize(0), 2 * partSize(0) + 1000];
   const file = Uint8Array.from({ length: bytes }, (_, i) => 65 + ((i * 7 + (i >> 8)) % 26));
-  async function* chunks() {
-    for (let at = 0; at < bytes; at += 1_000_003) yield file.subarray(at, Math.min(at + 1_000_003, bytes));
-  }
-  await objects.put(key, chunks(), bytes);
+  const sha256 = await objects.put(key, bytesSource(file));
+  expect(sha256).toBe(createHash("sha256").update(file).digest("hex"));
   expect(await objects.names("accounts/test/jobs/cmp_1/")).toEqual([
     "large",
     ...[1, 2, 3].map((part) => `large/parts/${part}`),
@@ -102,11 +102,10 @@ test("what is written is kept in parts from some size on: read, streamed by any 
 test("a file whose writing breaks off is not there", async () => {
   const objects = new Objects(env.OBJECTS);
   const key = "accounts/test/jobs/cmp_2/broken";
-  async function* chunks() {
-    yield new Uint8Array(partSize(0) + 1);
-    throw new Error("the source broke off");
-  }
-  await expect(objects.put(key, chunks(), 2 * partSize(0))).rejects.toThrow("broke off");
+  const source = filledSource(2 * partSize(0), async (offset) => {
+    if (offset > 0) throw new Error("the source broke off");
+  });
+  await expect(objects.put(key, source)).rejects.toThrow("broke off");
   expect(await objects.exists(key)).toBe(false);
   await objects.delete(key);
   expect(await objects.names("accounts/test/jobs/cmp_2/")).toEqual([]);

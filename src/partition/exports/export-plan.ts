@@ -1,5 +1,6 @@
 import type { Plan, PlanFormat } from "../../../schemas/plan.ts";
 import type { Model } from "../../onnx/model.ts";
+import { chunksOf } from "../../onnx/source.ts";
 import { encodeModel } from "../../onnx/write.ts";
 import { planPicture } from "../picture.ts";
 import { annotated } from "./annotations.ts";
@@ -42,7 +43,7 @@ export async function exportPlan(
     case "onnx": {
       const model = await open();
       const copy = encodeModel(annotated(model, await shardingOf(plan, model)));
-      return { mediaType: "application/octet-stream", extension: "onnx", content: copy.chunks() };
+      return { mediaType: "application/octet-stream", extension: "onnx", content: chunksOf(copy) };
     }
   }
 }
