@@ -29,4 +29,10 @@ export class SegmentLoader {
     }
     return this.#runtime.load(await modelBytes(bare), { memory: "tight", external });
   }
+
+  /** Frees the memory that weights came in, when nothing more is loaded for now. */
+  free(): void {
+    this.#room.buffer.transfer(0);
+    this.#room = new Uint8Array(0);
+  }
 }

@@ -82,6 +82,7 @@ export class SegmentRun {
   async drop(): Promise<void> {
     for (const track of this.#tracks.values()) await track.drop();
     this.#tracks.clear();
+    this.#loader.free();
   }
 
   async *#run(place: number): AsyncGenerator<Feeds, void> {

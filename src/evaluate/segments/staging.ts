@@ -62,6 +62,7 @@ export async function stagingOf(
           };
         }
       } finally {
+        loader.free();
         await run.drop();
       }
     },
