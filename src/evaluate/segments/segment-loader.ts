@@ -18,7 +18,10 @@ export class SegmentLoader {
   async load(model: Model): Promise<Session> {
     const { model: bare, files } = detached(model);
     const size = files.reduce((sum, { bytes }) => sum + byteLength(bytes), 0);
-    if (size > this.#room.byteLength) this.#room = new Uint8Array(size);
+    if (size > this.#room.byteLength) {
+      this.free();
+      this.#room = new Uint8Array(size);
+    }
     const external: ExternalFile[] = [];
     let at = 0;
     for (const { path, bytes } of files) {
