@@ -2,8 +2,7 @@ import { TargetUnreachableError } from "../compress/allocate/search.ts";
 import { UnknownLayerError, UnsupportedRecipeError } from "../compress/errors.ts";
 import { SamplesError } from "../evaluate/samples-error.ts";
 import { ModelError } from "../onnx/errors.ts";
-import { MixError } from "../partition/mix.ts";
-import { ZooError } from "../partition/zoo.ts";
+import { MixError, ZooError } from "../partition/errors.ts";
 import { RuntimeLoadError, RuntimeRunError } from "../runtime/errors.ts";
 
 /** What a caller is told of a job that cannot succeed. */

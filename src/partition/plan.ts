@@ -11,9 +11,10 @@ import {
 } from "./candidate.ts";
 import { costsOf } from "./cost.ts";
 import { describePlan } from "./describe.ts";
+import { MixError } from "./errors.ts";
 import type { Network } from "./graph.ts";
 import { greedy, SCHEMES, type Scheme } from "./greedy.ts";
-import { checkMix, MixError, resolveMix } from "./mix.ts";
+import { checkMix, resolveMix } from "./mix.ts";
 import { DEFAULT_LIMITS, searchTypes, THOROUGH_LIMITS } from "./search.ts";
 import type { SharePolicy } from "./shares.ts";
 import { type Counts, computeBound, rateOf, subsetsOf, takePart } from "./subsets.ts";

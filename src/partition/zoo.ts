@@ -1,4 +1,5 @@
 import type { Model } from "../onnx/model.ts";
+import { ZooError } from "./errors.ts";
 import type { Network } from "./graph.ts";
 import { networkForModel } from "./network.ts";
 import { alexnet, lenet, resnet, vgg } from "./zoo/convolutional.ts";
@@ -24,22 +25,11 @@ const ZOO: Readonly<Record<string, () => Model>> = {
 
 export const ZOO_NAMES: readonly string[] = Object.keys(ZOO);
 
-/** A name that the zoo does not have; the message lists those that it has. */
-export class ZooError extends Error {
-  override readonly name = "ZooError";
-  readonly model: string;
-
-  constructor(model: string) {
-    super(`the zoo has no "${model}"; it has ${ZOO_NAMES.join(", ")}`);
-    this.model = model;
-  }
-}
-
 /** A shape-only model by name, without the `zoo:` in front. @throws ZooError */
 export function zooModel(name: string): Model {
   const wanted = name.toLowerCase();
   const build = Object.hasOwn(ZOO, wanted) ? ZOO[wanted] : undefined;
-  if (!build) throw new ZooError(name);
+  if (!build) throw new ZooError(name, ZOO_NAMES);
   return build();
 }
 

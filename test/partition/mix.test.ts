@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { ACCELERATORS, CatalogueEntry } from "../../schemas/accelerators.ts";
 import { Plan } from "../../schemas/plan.ts";
-import { checkMix, findAccelerator, MixError, parseMix, resolveMix } from "../../src/partition/mix.ts";
+import { MixError } from "../../src/partition/errors.ts";
+import { checkMix, findAccelerator, parseMix, resolveMix } from "../../src/partition/mix.ts";
 import { planNetwork } from "../../src/partition/plan.ts";
 import { chain } from "./random-networks.ts";
 

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Mix } from "../../schemas/mix.ts";
 import { Plan } from "../../schemas/plan.ts";
-import { MixError } from "../../src/partition/mix.ts";
+import { MixError } from "../../src/partition/errors.ts";
 import { planNetwork } from "../../src/partition/plan.ts";
 import { zooNetwork } from "../../src/partition/zoo.ts";
 import { chain, graphs } from "./random-networks.ts";
