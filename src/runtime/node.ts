@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import * as ort from "onnxruntime-web/wasm";
 import { RuntimeInitError } from "./errors.ts";
+import { memoryBytes } from "./ort-memory.ts";
 import { configure, ortRuntime } from "./ort-session.ts";
 import type { Runtime } from "./runtime.ts";
 
@@ -15,11 +16,11 @@ import type { Runtime } from "./runtime.ts";
  * @throws RuntimeInitError when the WASM file cannot be read.
  */
 export async function nodeRuntime(): Promise<Runtime> {
-  if (ort.env.wasm.wasmBinary === undefined) {
+  if (ort.env.wasm.wasmBinary === undefined && memoryBytes(ort.env) === 0) {
     try {
       const path = createRequire(import.meta.url).resolve("onnxruntime-web/ort-wasm-simd-threaded.wasm");
-      const wasm = await readFile(path);
-      ort.env.wasm.wasmBinary = wasm.buffer.slice(wasm.byteOffset, wasm.byteOffset + wasm.byteLength);
+      // A file of this size is read into a buffer of its own.
+      ort.env.wasm.wasmBinary = (await readFile(path)).buffer;
     } catch (error) {
       throw new RuntimeInitError("the WASM file of onnxruntime-web cannot be read; run npm ci", {
         cause: error,
@@ -27,5 +28,17 @@ export async function nodeRuntime(): Promise<Runtime> {
     }
     configure(ort.env);
   }
-  return ortRuntime(ort, "node");
+  const runtime = ortRuntime(ort, "node");
+  return {
+    ...runtime,
+    load: (model, options) => runtime.load(model, options).finally(freeWasmFile),
+  };
+}
+
+/** Frees the bytes of the WASM file once there is an instance, of which a process has one; the glue would hold them as long as it lives. */
+function freeWasmFile(): void {
+  const { wasmBinary } = ort.env.wasm;
+  if (!(wasmBinary instanceof ArrayBuffer) || memoryBytes(ort.env) === 0) return;
+  wasmBinary.transfer(0);
+  ort.env.wasm.wasmBinary = undefined;
 }
