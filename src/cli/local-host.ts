@@ -13,8 +13,11 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { threadsFor, treatInThreads } from "./layer-pool.ts";
 import { LocalBlobs } from "./local-blobs.ts";
 
-/** Bytes that a running model may take in this process: a gibibyte; one that does not fit takes as little as it does in the Worker. */
-export const RUN_MEMORY: RunMemory = { whole: 2 ** 30, segments: 64 * 2 ** 20 };
+/**
+ * Bytes that a running model may take in this process: a gibibyte; one that does not fit is run in segments that take no more
+ * than the rest of a job does.
+ */
+export const RUN_MEMORY: RunMemory = { whole: 2 ** 30, segments: 32 * 2 ** 20 };
 
 export type OnProgress = (step: string, progress: number, weights?: WeightsDone) => void;
 
