@@ -145,7 +145,7 @@ async function throughCli(path: string): Promise<Measured> {
   const child = spawn(
     process.execPath,
     [
-      join(import.meta.dirname, "../src/cli/main.ts"),
+      join(import.meta.dirname, "../src/cli/hone.mjs"),
       ...["compress", path, "--recipe", JSON.stringify(RECIPE), "--output", output, "--json"],
     ],
     { stdio: ["ignore", "pipe", "inherit"] },

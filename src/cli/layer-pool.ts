@@ -1,9 +1,9 @@
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { type Failure, JobFailure } from "../jobs/failures.ts";
 import type { OnLayer } from "../jobs/layers-in-turn.ts";
 import type { Place } from "./local-blobs.ts";
+import { scriptFile } from "./script-file.ts";
 
 /** What a thread is told when it starts. */
 export interface ThreadStart {
@@ -32,7 +32,7 @@ export function threadsFor(layers: number): number {
 export async function treatInThreads(start: ThreadStart, layers: number, onDone: OnLayer): Promise<void> {
   const threads = Array.from(
     { length: threadsFor(layers) },
-    () => new Worker(join(import.meta.dirname, "layer-thread.ts"), { workerData: start }),
+    () => new Worker(scriptFile("layer-thread"), { workerData: start }),
   );
   let next = 0;
   const work = threads.map(

@@ -4,6 +4,7 @@ import { mkdir, readFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { FailedError } from "./errors.ts";
+import { scriptFile } from "./script-file.ts";
 import { preparedKey, ROOT } from "./state-folder.ts";
 
 /** The API on its embedded local runtime: `wrangler dev` with D1, R2, Queues and Workflows on disk. */
@@ -104,7 +105,7 @@ export async function startServer(options: LocalServerOptions): Promise<LocalSer
 async function prepare(state: string): Promise<string> {
   const kept = await preparedKey(state);
   if (kept) return kept;
-  await run(state, [join(import.meta.dirname, "prepare-state.ts"), state]);
+  await run(state, [scriptFile("prepare-state"), state]);
   const key = await preparedKey(state);
   if (!key) throw new FailedError("server", `${state} could not be prepared`);
   return key;

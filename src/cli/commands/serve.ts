@@ -1,8 +1,9 @@
 import { join, resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { FailedError } from "../errors.ts";
+import { ROOT } from "../state-folder.ts";
 
-const STATE = join(import.meta.dirname, "../../../.wrangler/state");
+const STATE = join(ROOT, ".wrangler/state");
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 

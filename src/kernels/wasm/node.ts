@@ -14,7 +14,7 @@ export async function nodeKernels(): Promise<Kernels> {
     const bytes = await readFile(join(import.meta.dirname, "kernels.wasm"));
     return wasmKernels(await compile(bytes));
   } catch (error) {
-    throw new KernelLoadError("the WASM kernels cannot be loaded; run npm run build:kernels", {
+    throw new KernelLoadError("the WASM kernels cannot be loaded; run npm run build", {
       cause: error,
     });
   }
