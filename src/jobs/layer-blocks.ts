@@ -17,7 +17,7 @@ import { nonzeroOf } from "./layer-table.ts";
 import type { TreatContext } from "./treat-layer.ts";
 
 /** Bytes of a weight that are held where its rows lie apart. */
-const STRIP_BYTES = 8 * 2 ** 20;
+const STRIP_BYTES = 16 * 2 ** 20;
 /** Elements up to which a weight that cannot be cut is treated whole. */
 const MOST_UNCUT = 2 ** 24;
 
