@@ -41,8 +41,9 @@ const ENDS_WITHIN_MS = 8_000;
 const CRON_EVERY_MS = 60_000;
 const RESUME_ATTEMPTS = 10;
 /**
- * An isolate has twice here what it has on the platform, and all of them live in one process. V8 collects early, little at a time and what lies
- * outside of its heap as well, as freed buffers pile up for hundreds of MB otherwise.
+ * An isolate has twice here what it has on the platform, and all of them live in one process. V8 collects early, little at a time and for
+ * what lies outside of its heap as well, as freed buffers pile up for hundreds of MB otherwise; and only what is hot of onnxruntime's
+ * thousands of functions is compiled a second time.
  */
 const V8_FLAGS = [
   "--max-old-space-size=256",
@@ -51,6 +52,8 @@ const V8_FLAGS = [
   "--external-memory-max-growing-factor=1.05",
   "--max-semi-space-size=1",
   "--no-incremental-marking",
+  "--memory-saver-mode",
+  "--wasm-tiering-budget=60000000",
 ].join(" ");
 
 /**
