@@ -17,6 +17,9 @@ import { bearer, json, jsonRequest, problems } from "./responses.ts";
 import { type Arrived, type ArrivedModel, modelResource, storeModel } from "./store-model.ts";
 import { newRouter } from "./validation.ts";
 
+/** Streamed, never in memory; what a request leaves to the collector does not grow with its body. */
+const PART_BYTES = 32 * 2 ** 20;
+
 const LIFETIME_MS = 24 * 3_600_000;
 
 const params = z.object({ id: z.string().regex(/^upl_[0-9a-z]{24}$/) });
@@ -47,7 +50,7 @@ uploads.openapi(
     const now = Date.now();
     const id = newId("upl", now);
     const bytes = asked.reduce((sum, file) => sum + file.bytes, 0);
-    const partBytes = partSize(bytes);
+    const partBytes = partSize(bytes, PART_BYTES);
     const files: UploadFile[] = [];
     let next = 1;
     for (const [place, { path, bytes: size, sha256 = null }] of asked.entries()) {

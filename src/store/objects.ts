@@ -278,8 +278,8 @@ export class Objects {
 }
 
 /** Parts large enough that the whole fits into 10,000 of them; whole MiB. */
-export function partSize(bytes: number): number {
-  return Math.max(PART_BYTES, Math.ceil(bytes / MAX_PARTS / MiB) * MiB);
+export function partSize(bytes: number, least = PART_BYTES): number {
+  return Math.max(least, Math.ceil(bytes / MAX_PARTS / MiB) * MiB);
 }
 
 function grown(buffer: Uint8Array<ArrayBuffer>, needed: number, most: number): Uint8Array<ArrayBuffer> {

@@ -22,8 +22,8 @@ import { begin, complete, send, sendPart, sha256Of } from "./upload-session.ts";
 const HOUR = 3_600_000;
 const store = new Store(env);
 
-/** y = x + w with w of 9 MiB: two parts. */
-const count = 2_359_296;
+/** A model with a weight of 33 MiB: two parts. */
+const count = 8_650_752;
 const large = model({
   nodes: [node("Relu", ["x"], ["y"])],
   initializers: [bytes(tensor("w", [count], 1, message(9, new Uint8Array(4 * count))), int(2, 1))],
@@ -57,8 +57,8 @@ describe("uploads in parts", () => {
 
   test("of a model and the files beside it make one model, each file beginning a part of its own", async () => {
     const account = await newAccount();
-    // 9 MiB beside a small model, and a file that it does not name.
-    const weights = new Uint8Array(9 * 2 ** 20).map((_, i) => i % 251);
+    // 33 MiB beside a small model, and a file that it does not name.
+    const weights = new Uint8Array(33 * 2 ** 20).map((_, i) => i % 251);
     const files = [
       { path: "net/data/weights.bin", content: weights },
       { path: "net/model.onnx", content: externalModel("data/weights.bin", weights.byteLength) },
