@@ -3,7 +3,7 @@ import { beforeAll, expect, test } from "vitest";
 import type { ModelResource, UploadResource } from "../../schemas/resources.ts";
 import { sweep } from "../../src/jobs/sweep.ts";
 import { newId } from "../../src/store/ids.ts";
-import { partKey } from "../../src/store/object-keys.ts";
+import { fileKey, partKey } from "../../src/store/object-keys.ts";
 import { Store } from "../../src/store/store.ts";
 import { externalModel, tar } from "../onnx/bytes.ts";
 import { type Account, jsonOf, newAccount, objectsOf, problemOf } from "./harness.ts";
@@ -63,11 +63,13 @@ test("it stays as long as any model names it, whatever the sweep finds, and goes
   const row = (await store.models.get(account.id, model.id))!;
   const twin = newId("mdl", Date.now());
   await store.models.insert({ ...row, id: twin }, await store.models.files(model.id), null);
+  await store.objects.putBytes(partKey(fileKey(account.id, "upl_unknown-0"), 1), "an orphan, which is swept");
   // The sweep looks at a page a run; the upload itself has expired by then.
   for (let run = 0; run < 3; run++) await sweep(store, env, Date.now() + 25 * HOUR);
   expect(await objectsOfFiles()).toEqual(objectsOfArchive());
   expect((await account.fetch(`/v1/models/${model.id}`, { method: "DELETE" })).status).toBe(204);
   expect(await objectsOfFiles()).toEqual(objectsOfArchive());
+  expect((await account.post("/v1/plans", { model: twin, mix: MIX })).status).toBe(200);
   expect((await account.fetch(`/v1/models/${twin}`, { method: "DELETE" })).status).toBe(204);
   expect(await objectsOf(account)).toEqual([]);
 });
