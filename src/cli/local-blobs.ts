@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { free } from "../compress/free.ts";
 import type { Blobs } from "../jobs/job.ts";
+import { free } from "../onnx/free.ts";
 import { type ByteSource, rangeSource, readInto } from "../onnx/source.ts";
 import { FailedError } from "./errors.ts";
 import { type FileSource, openFile } from "./file-source.ts";

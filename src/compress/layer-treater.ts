@@ -1,5 +1,6 @@
 import type { Kernels } from "../kernels/kernels.ts";
 import { DataType } from "../onnx/data-type.ts";
+import { free } from "../onnx/free.ts";
 import { elementCount } from "../onnx/tensor-value.ts";
 import type { Energies } from "./blocks/join-results.ts";
 import { correctedBias } from "./corrected-bias.ts";
@@ -8,7 +9,6 @@ import { FactoredLayer } from "./forms/factored-layer.ts";
 import { type Form, type FormTarget, kernelElements } from "./forms/form.ts";
 import { type FormLayer, formError, outputEnergy } from "./forms/solution.ts";
 import { formWork, mayTakeLonger } from "./forms/work.ts";
-import { free } from "./free.ts";
 import { centred, type InputMoments, shrunk } from "./input-moments.ts";
 import type { RuntimeKind } from "./kernel-sharing/rates.ts";
 import { costOf } from "./layer-cost.ts";

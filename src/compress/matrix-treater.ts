@@ -1,8 +1,8 @@
 import type { Kernels } from "../kernels/kernels.ts";
 import { DataType } from "../onnx/data-type.ts";
+import { free } from "../onnx/free.ts";
 import { columnsBack, columnsIn, momentsIn } from "./column-order.ts";
 import { joined } from "./forms/solution.ts";
-import { free } from "./free.ts";
 import type { InputMoments } from "./input-moments.ts";
 import { inFileOrder, type MatrixLayout } from "./layer-matrix.ts";
 import { channelsFirst, inputGroups, positionsFirst } from "./quantization/input-groups.ts";

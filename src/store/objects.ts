@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { free } from "../onnx/free.ts";
 import { type ByteSource, readInto } from "../onnx/source.ts";
 import { fileOf, partKey, partsPrefix } from "./object-keys.ts";
 import { Pages } from "./pages.ts";
@@ -72,8 +73,7 @@ export class Objects {
       await this.putBytes(parts === 1 ? key : partKey(key, part), bytes);
     }
     if (parts > 1) await this.joinParts(key, { bytes: size, partBytes });
-    // A collector would let it lie about, and there is one for every object.
-    buffer.buffer.transfer(0);
+    free(buffer);
     return hash.digest("hex");
   }
 
@@ -115,8 +115,7 @@ export class Objects {
       await flush();
       await this.joinParts(key, { bytes, partBytes });
     }
-    // A collector would let it lie about, and there is one for every object.
-    buffer.buffer.transfer(0);
+    free(buffer);
     return { bytes, sha256: hash.digest("hex") };
   }
 
@@ -286,7 +285,7 @@ function grown(buffer: Uint8Array<ArrayBuffer>, needed: number, most: number): U
   if (needed <= buffer.byteLength) return buffer;
   const larger = new Uint8Array(Math.min(most, Math.max(needed, 2 * buffer.byteLength)));
   larger.set(buffer);
-  buffer.buffer.transfer(0);
+  free(buffer);
   return larger;
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { free } from "../../src/compress/free.ts";
+import { free } from "../../src/onnx/free.ts";
 
 test("arrays are empty when they have been freed, with everything that shares their buffer, and again does no harm", () => {
   const [gone, other] = [new Float32Array(4), new Float32Array(4)];

@@ -1,7 +1,7 @@
+import { free } from "../../onnx/free.ts";
 import type { Layer } from "../../onnx/layers.ts";
 import { loadInto, slice } from "../../onnx/source.ts";
 import { fromBytes, type Ranged, ranged, readRange } from "../../onnx/tensor-range.ts";
-import { free } from "../free.ts";
 import type { LayerFacts } from "../layer-facts.ts";
 import { type LayerWeight, weightOf } from "../weight.ts";
 import { factsOfBlock, type RowBlock, type RowBlocks } from "./row-blocks.ts";

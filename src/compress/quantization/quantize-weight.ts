@@ -1,7 +1,7 @@
 import type { Kernels } from "../../kernels/kernels.ts";
+import { free } from "../../onnx/free.ts";
 import { elementCount } from "../../onnx/tensor-value.ts";
 import { joined, matrixAt } from "../forms/solution.ts";
-import { free } from "../free.ts";
 import { inFileOrder, type MatrixLayout } from "../layer-matrix.ts";
 import { type CodedWeight, type Factor, factorOf } from "../storage/coded.ts";
 import { matrixView } from "../storage/matrix-view.ts";

@@ -1,4 +1,5 @@
 import { detached } from "../../onnx/detach.ts";
+import { free } from "../../onnx/free.ts";
 import type { Model } from "../../onnx/model.ts";
 import { byteLength, loadInto } from "../../onnx/source.ts";
 import { modelBytes } from "../../onnx/write.ts";
@@ -35,7 +36,7 @@ export class SegmentLoader {
 
   /** Frees the memory that weights came in, when nothing more is loaded for now. */
   free(): void {
-    this.#room.buffer.transfer(0);
+    free(this.#room);
     this.#room = new Uint8Array(0);
   }
 }
